@@ -1,0 +1,110 @@
+"""What an accelerator hands to the simulator: a plan of phases, the machine's facts, and the numbers it computed.
+
+Every module `archs/<name>/__init__.py` is a plug-in of this shape (`spec` is an instance of its SPEC):
+
+    SPEC                                      frozen pydantic model of all settings, defaults = the paper's machine
+    machine(spec) -> Machine                  clock, peak, energy table, traffic keys, area
+    skips(spec, network) -> {layer: reason}   layers this machine does not take
+    build(spec, network, inputs) -> Plan      timing: designs that either engine runs
+    compute(spec, network, inputs) -> Computed     numbers, through the encoded tensors and the machine's arithmetic
+    reference(spec, network, inputs) -> {layer: array}    the same numbers by plain numpy, written independently
+    values(spec, network, inputs) -> {stage: fn}   optional: what each stage does to the values that pass through it
+
+`inputs` maps a layer's name, or the network input's, to an array `[images, *shape]`; `build` takes any layer's input
+activations it finds there (keys as in Computed.activations) and computes the rest.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy.typing as npt
+
+from sim.energy import EnergyTable
+from sim.graph import Design
+
+Array = npt.NDArray[Any]
+Boundary = Literal["core", "chip", "system"]
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """An action that moves data: its traffic key `memory.what.direction` and the bits moved per action."""
+
+    key: str
+    bits: int
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Work:
+    """One layer as a machine runs it, beside what the timeline tells.
+
+    `stages` are its stages in the phase's design: its time and activity are theirs. `unit` names the stage whose lanes
+    are the processing units (`units` of them, `macs_per_cycle` together at peak); `idle` splits that stage's busy
+    unit-cycles that did no useful work, by cause. `macs` counts the uncompressed layer, for the images of the phase.
+    """
+
+    name: str
+    op: str
+    stages: tuple[str, ...]
+    unit: str
+    units: int
+    macs_per_cycle: int
+    macs: int
+    macs_useful: int
+    op_width: str
+    weight_bits: int
+    macs_wasted: Mapping[str, int] = field(default_factory=dict)
+    idle: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Phase:
+    """A stretch of the run with the machine to itself; phases follow one another.
+
+    It works on `images` images, the first being number `image`. The first image is done at the release of firing
+    `first_done` of stage `sink` (default: at the end of the phase). `steady`, where given, is the design whose period
+    is the steady cost of one image (a batch too short to show it itself).
+    """
+
+    name: str
+    design: Design
+    layers: tuple[Work, ...]
+    image: int = 0
+    images: int = 1
+    sink: str = ""
+    first_done: int = -1
+    steady: Design | None = None
+
+
+Plan = tuple[Phase, ...]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Machine:
+    """Facts that hold for any workload. `accesses` maps actions that move data to their traffic."""
+
+    clock_hz: float
+    macs_per_cycle: int
+    energy: EnergyTable
+    boundary: Boundary
+    accesses: Mapping[str, Access] = field(default_factory=dict)
+    resources: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Computed:
+    """What a datapath computed.
+
+    `outputs[layer]` are the machine's own numbers (integers where it is an integer machine), `scales[layer]` turns them
+    into real values. `activations[layer]` is each layer's input as the machine saw it. `counts[layer]` are the accesses
+    a loop datapath made, None where the fast one ran. `notes` say in words what was approximated or exceeded.
+    """
+
+    outputs: Mapping[str, Array]
+    scales: Mapping[str, float] = field(default_factory=dict)
+    activations: Mapping[str, Array] = field(default_factory=dict)
+    counts: Mapping[str, Mapping[str, int]] | None = None
+    saturations: int = 0
+    encoding_exact: bool = True
+    notes: tuple[str, ...] = ()

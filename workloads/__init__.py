@@ -1,0 +1,1 @@
+"""Networks and compressed tensors. Knows no hardware; of `sim` it uses `errors`, `config` and `units` only."""
