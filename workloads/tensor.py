@@ -1,0 +1,36 @@
+"""What a tensor is here: a plain numpy array, or an encoded one that knows its own size and its inverse.
+
+A shape is that of one image, without the batch: `(features,)`, `(channels, height, width)`, `(steps, features)`.
+"""
+
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+Shape = tuple[int, ...]
+
+
+@runtime_checkable
+class Encoded(Protocol):
+    """A tensor in a stored form."""
+
+    @property
+    def shape(self) -> Shape: ...
+
+    def bits(self) -> int:
+        """Bits stored, everything included that decoding needs."""
+        ...
+
+    def decode(self) -> Array:
+        """The dense tensor that hardware may compute with."""
+        ...
+
+
+Tensor = Array | Encoded
+
+
+def decode(tensor: Tensor) -> Array:
+    """The dense array of a tensor, encoded or not."""
+    return tensor if isinstance(tensor, np.ndarray) else tensor.decode()
