@@ -1,0 +1,201 @@
+"""Exact periodicity: a design of `Repeat` rates is stepped for a few repetitions, and the rest follows.
+
+Let every stage `i` fire `body[i]` times per repetition. If, at some repetition, all times that later firings can still
+refer to are those of `c` repetitions before plus the same number of cycles, then by induction over the recurrence every
+later time is, for as long as the rates repeat; and the end of the run, where rates differ, sees the same window as the
+end of the shorter run did, shifted. So the shorter run's times are spliced, never extrapolated: when no such window is
+found the design is stepped in full.
+"""
+
+from dataclasses import dataclass, replace
+from fractions import Fraction
+
+import numpy as np
+
+from sim import fast
+from sim.graph import Design, Edge, Stage
+from sim.rates import Rate, Repeat, total
+from sim.timeline import Splice, Table, Timeline, Times, enables, frees
+
+FEWEST = 4  # repetitions to step before the first look
+
+
+@dataclass(frozen=True, slots=True)
+class Cycle:
+    """Per stage: firings before the regular part (`head`), per repetition (`body`), after it (`tail`)."""
+
+    times: int
+    head: dict[str, int]
+    body: dict[str, int]
+    tail: dict[str, int]
+
+
+def run(design: Design) -> Timeline:
+    """All times of `design`, stepping no more repetitions than the periodic regime needs to show."""
+    cycle = find_cycle(design)
+    times = FEWEST
+    while cycle and times < cycle.times:
+        shorter = shorten(design, cycle, times)
+        stepped = fast.run(shorter)
+        found = find_period(design, shorter, stepped, cycle, times)
+        if found and (cycle.times - times) % found[1] == 0:
+            return Timeline(design, shorter, stepped, _splice(cycle, times, *found))
+        times += (cycle.times - times) % found[1] if found else times
+    return Timeline(design, design, fast.run(design))
+
+
+def find_cycle(design: Design) -> Cycle | None:
+    """How the stages repeat; None where they do not, or not all in step."""
+    repeats = {name: _repeats(design, name) for name in design.stages}
+    counts = {r.times for mine in repeats.values() for r in mine}
+    if len(counts) != 1:
+        return None
+    times = counts.pop()
+    if any(len({len(r.body) for r in mine}) > 1 for mine in repeats.values()) or _has_arrays(design):
+        return None
+    body = _balance(design, {name: len(mine[0].body) for name, mine in repeats.items() if mine})
+    if body is None:
+        return None
+    head = {n: max((len(r.head) for r in mine), default=0) for n, mine in repeats.items()}
+    tail = {n: max((len(r.tail) for r in mine), default=0) for n, mine in repeats.items()}
+    for name, stage in design.stages.items():
+        if not repeats[name]:  # scalars only: whatever is not whole repetitions can stand at the end
+            tail[name] = stage.firings - times * body[name]
+        if tail[name] < 0 or body[name] == 0:
+            return None
+    return Cycle(times, head, body, tail)
+
+
+def _rates(design: Design, name: str) -> list[Rate]:
+    own: list[Rate] = [design.stages[name].service]
+    own += [edge.fifo.consume for edge in design.inputs(name)]
+    return own + [edge.fifo.produce for edge in design.outputs(name)]
+
+
+def _repeats(design: Design, name: str) -> list[Repeat]:
+    return [rate for rate in _rates(design, name) if isinstance(rate, Repeat)]
+
+
+def _has_arrays(design: Design) -> bool:
+    return any(isinstance(rate, np.ndarray) for name in design.stages for rate in _rates(design, name))
+
+
+def _balance(design: Design, body: dict[str, int]) -> dict[str, int] | None:
+    """Firings per repetition of every stage: known from its own rates, or from the tokens its neighbours move."""
+    known = {name: Fraction(count) for name, count in body.items()}
+    todo = list(design.edges)
+    while todo:
+        left = []
+        for edge in todo:
+            put = _per_firing(edge.fifo.produce)
+            take = _per_firing(edge.fifo.consume)
+            if edge.src in known and edge.dst in known:
+                if known[edge.src] * put != known[edge.dst] * take:
+                    return None
+            elif edge.src in known and take:
+                known[edge.dst] = known[edge.src] * put / take
+            elif edge.dst in known and put:
+                known[edge.src] = known[edge.dst] * take / put
+            else:
+                left.append(edge)
+        if len(left) == len(todo):
+            return None
+        todo = left
+    whole = len(known) == len(design.stages) and all(count.denominator == 1 for count in known.values())
+    return {name: int(known[name]) for name in design.stages} if whole else None
+
+
+def _per_firing(rate: Rate) -> Fraction:
+    if isinstance(rate, Repeat):
+        return Fraction(int(rate.body.sum()), max(1, len(rate.body)))
+    return Fraction(int(rate)) if not isinstance(rate, np.ndarray) else Fraction(0)
+
+
+def shorten(design: Design, cycle: Cycle, times: int) -> Design:
+    """The same design with fewer repetitions, and without its activity."""
+    shorter = Design(design.name)
+
+    def cut(rate: Rate) -> Rate:
+        return replace(rate, times=times) if isinstance(rate, Repeat) else rate
+
+    for name, stage in design.stages.items():
+        firings = stage.firings - (cycle.times - times) * cycle.body[name]
+        shorter.add(Stage(name, cut(stage.service), firings, {}, stage.claim, stage.lanes))
+    for edge in design.edges:
+        fifo = replace(edge.fifo, produce=cut(edge.fifo.produce), consume=cut(edge.fifo.consume))
+        shorter.connect(edge.src, edge.dst, fifo)
+    return shorter
+
+
+def find_period(design: Design, shorter: Design, stepped: Times, cycle: Cycle, times: int) -> tuple[int, int, int] | None:
+    """(repetition to cut at, repetitions per period, cycles per period) of the stepped times; None where none shows."""
+    sources = {edge.fifo.name: enables(shorter, edge) for edge in shorter.edges}
+    sinks = {edge.fifo.name: frees(shorter, edge) for edge in shorter.edges}
+    roomy = {edge.fifo.name for edge in design.edges if _never_fills(design, edge)}
+    for at in range(times - 1, times // 2, -1):
+        cut = {name: cycle.head[name] + at * cycle.body[name] for name in shorter.stages}
+        if _within_body(shorter, cycle, cut, sources, sinks):
+            window = _window(shorter, cut, sources, sinks, roomy)
+            shifts = ((period, _shift(shorter, stepped, cycle, cut, window, period)) for period in range(1, at))
+            return next(((at, period, shift) for period, shift in shifts if shift is not None), None)
+    return None
+
+
+def _splice(cycle: Cycle, times: int, at: int, period: int, shift: int) -> Splice:
+    rounds = (cycle.times - times) // period
+    cut = {name: cycle.head[name] + at * body for name, body in cycle.body.items()}
+    each = {name: period * body for name, body in cycle.body.items()}
+    skip = {name: rounds * firings for name, firings in each.items()}
+    return Splice(cut, each, skip, period, shift, rounds * shift)
+
+
+def _never_fills(design: Design, edge: Edge) -> bool:
+    """Whether all tokens of the run fit in at once, so that its writer never waits."""
+    return edge.fifo.initial + total(edge.fifo.produce, design.stages[edge.src].firings) <= edge.fifo.depth
+
+
+def _window(design: Design, cut: dict[str, int], sources: dict[str, Table], sinks: dict[str, Table],
+            roomy: set[str]) -> dict[str, int]:  # fmt: skip
+    """The first firing of each stage that a firing at or after the cut still refers to."""
+    first = {name: cut[name] - 1 for name in design.stages}
+    for edge in design.edges:
+        name = edge.fifo.name
+        if cut[edge.dst] < len(sources[name]):
+            first[edge.src] = min(first[edge.src], int(sources[name][cut[edge.dst]]))
+        if name not in roomy and cut[edge.src] < len(sinks[name]):
+            first[edge.dst] = min(first[edge.dst], int(sinks[name][cut[edge.src]]))
+    return first
+
+
+def _within_body(design: Design, cycle: Cycle, cut: dict[str, int], sources: dict[str, Table],
+                 sinks: dict[str, Table]) -> bool:  # fmt: skip
+    """Whether nothing before the cut depends on a firing in the irregular tail of the shorter run."""
+    limit, changed = dict(cut), True
+    while changed:
+        changed = False
+        for edge in design.edges:
+            for name, table, other in ((edge.dst, sources, edge.src), (edge.src, sinks, edge.dst)):
+                if limit[name] > len(table[edge.fifo.name]):
+                    return False
+                need = int(table[edge.fifo.name][limit[name] - 1]) + 1 if limit[name] else 0
+                if need > limit[other]:
+                    limit[other], changed = need, True
+    return all(limit[name] <= stage.firings - cycle.tail[name] for name, stage in design.stages.items())
+
+
+def _shift(design: Design, stepped: Times, cycle: Cycle, cut: dict[str, int], window: dict[str, int],
+           period: int) -> int | None:  # fmt: skip
+    """By how many cycles the window moved in `period` repetitions; None where not all of it moved alike."""
+    shift = None
+    for name in design.stages:
+        back = period * cycle.body[name]
+        first = window[name]
+        if first - back < cycle.head[name]:
+            return None
+        for table in (stepped.starts[name], stepped.releases[name]):
+            moved = table[first : cut[name]] - table[first - back : cut[name] - back]
+            if shift is None:
+                shift = int(moved.flat[0])
+            if not (moved == shift).all():
+                return None
+    return shift

@@ -1,0 +1,207 @@
+"""Do both engines agree on every start and release of random designs, and does skipping ahead equal stepping?
+
+Random designs have arrays and scalars as rates, joins and forks, loops with initial tokens, lanes, latency, credit,
+both claims and back-pressure; many of them deadlock, and then both engines must say the same.
+"""
+
+import os
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from sim import fast
+from sim.errors import DeadlockError
+from sim.graph import Design, Fifo, Stage
+from sim.rates import Repeat, expand
+from sim.run import simulate
+from sim.timeline import Timeline
+
+MANY = settings(
+    max_examples=int(os.environ.get("TAPEOUT_DESIGNS", "1500")),
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+
+
+@st.composite
+def rates(draw, firings, most, lanes=1, least=0):
+    """A scalar or an array of `firings` rows; by lane where `lanes` asks for it."""
+    kind = draw(st.sampled_from(["scalar", "array", "lanes"] if lanes > 1 else ["scalar", "array"]))
+    if kind == "scalar":
+        return draw(st.integers(least, most))
+    seed = draw(st.integers(0, 2**16))
+    shape = (firings, lanes) if kind == "lanes" else (firings,)
+    dtype = draw(st.sampled_from([np.int64, np.uint8, np.uint16]))
+    return np.random.default_rng(seed).integers(least, most + 1, shape).astype(dtype)
+
+
+@st.composite
+def designs(draw):
+    design = Design("random")
+    lanes = draw(st.sampled_from([1, 1, 2, 3]))
+    count = draw(st.integers(1, 5))
+    base = draw(st.integers(1, 12))
+    for i in range(count):
+        width = draw(st.sampled_from([1, lanes]))
+        firings = base * draw(st.sampled_from([1, 1, 1, 2, 3]))
+        claim = draw(st.sampled_from(["release", "start"]))
+        design.add(Stage(f"s{i}", draw(rates(firings, 5, width)), firings, {}, claim, width))
+    for e in range(draw(st.integers(0, 7))):
+        src, dst = (f"s{draw(st.integers(0, count - 1))}" for _ in range(2))
+        back = int(src[1:]) >= int(dst[1:])
+        writer, reader = design.stages[src], design.stages[dst]
+        balanced = draw(st.integers(0, 3)) > 0
+        if balanced:  # as many tokens in as out, so that most designs run to their end
+            common = int(np.lcm(writer.firings, reader.firings))
+            produce, consume = common // writer.firings, common // reader.firings
+        else:
+            produce, consume = draw(rates(writer.firings, 3)), draw(rates(reader.firings, 3))
+        depth = draw(st.integers(1, 12))
+        initial = draw(st.integers(0, depth)) if back or draw(st.booleans()) else 0
+        timing = draw(st.integers(0, 4)), draw(st.integers(0, 3))
+        design.connect(src, dst, Fifo(f"f{e}", depth, produce, consume, *timing, initial))
+    return design
+
+
+def outcome(design, engine):
+    try:
+        return simulate(design, engine)
+    except DeadlockError as error:
+        return str(error)
+
+
+def same(left: Timeline, right: Timeline) -> None:
+    for name in left.design.stages:
+        np.testing.assert_array_equal(left.starts(name), right.starts(name), name)
+        np.testing.assert_array_equal(left.releases(name), right.releases(name), name)
+        assert left.shares(name) == right.shares(name)
+    assert left.cycles == right.cycles
+
+
+@MANY
+@given(designs())
+def test_engines_agree_on_every_event(design):
+    fast_run, des_run = outcome(design, "fast"), outcome(design, "des")
+    if isinstance(fast_run, str) or isinstance(des_run, str):
+        assert fast_run == des_run
+    else:
+        same(fast_run, des_run)
+
+
+@MANY
+@given(designs())
+def test_time_is_conserved(design):
+    timeline = outcome(design, "fast")
+    if isinstance(timeline, Timeline):
+        for name, stage in design.stages.items():
+            shares = timeline.shares(name)
+            assert sum(shares) == stage.lanes * timeline.cycles
+            assert min(shares) >= 0
+
+
+@st.composite
+def repeating(draw):
+    """A chain of stages whose bodies hold equal token counts, with pipes that lag, feedback and shallow FIFOs."""
+    design = Design("repeating")
+    times = draw(st.integers(1, 60))
+    tokens = draw(st.integers(1, 4))
+    count = draw(st.integers(1, 4))
+    bodies, lags = [], []
+    for i in range(count):
+        body, lag = draw(st.integers(1, 5)), draw(st.integers(0, 3))
+        service = np.array(draw(st.lists(st.integers(0, 4), min_size=body, max_size=body)))
+        claim = draw(st.sampled_from(["release", "start"]))
+        flush = draw(st.lists(st.integers(0, 2), min_size=lag, max_size=lag))
+        scalar = draw(st.booleans())
+        firings = body * times + lag
+        cost = draw(st.integers(0, 3)) if scalar else Repeat.of(service, times, tail=flush)
+        design.add(Stage(f"s{i}", cost, firings, {}, claim, draw(st.sampled_from([1, 1, 2]))))
+        bodies.append(body)
+        lags.append(lag)
+    for i in range(count - 1):
+        split = lambda body: np.bincount(np.arange(tokens) * body // tokens, minlength=body)  # noqa: E731
+        produce = Repeat.of(split(bodies[i]), times, head=[0] * lags[i])
+        consume = Repeat.of(split(bodies[i + 1]), times, tail=[0] * lags[i + 1])
+        if design.stages[f"s{i}"].lanes != design.stages[f"s{i + 1}"].lanes and i % 2:
+            continue
+        depth = draw(st.integers(tokens, 3 * tokens + 2))
+        design.connect(
+            f"s{i}", f"s{i + 1}", Fifo(f"f{i}", depth, produce, consume, draw(st.integers(0, 3)), draw(st.integers(0, 2)))
+        )
+    return design
+
+
+def written_out(design):
+    plain = Design(design.name)
+    for name, stage in design.stages.items():
+        plain.add(Stage(name, expand(stage.service, stage.firings), stage.firings, {}, stage.claim, stage.lanes))
+    for edge in design.edges:
+        fifo = edge.fifo
+        produce = expand(fifo.produce, design.stages[edge.src].firings)
+        consume = expand(fifo.consume, design.stages[edge.dst].firings)
+        plain.connect(
+            edge.src, edge.dst, Fifo(fifo.name, fifo.depth, produce, consume, fifo.latency, fifo.credit, fifo.initial)
+        )
+    return plain
+
+
+@MANY
+@given(repeating())
+def test_skipping_ahead_equals_stepping(design):
+    skipped, stepped = outcome(design, "fast"), outcome(written_out(design), "fast")
+    if isinstance(stepped, str):
+        assert skipped == stepped
+    else:
+        same(skipped, stepped)
+        for name, stage in design.stages.items():
+            for firing in {0, stage.firings // 2, stage.firings - 1} if stage.firings else ():
+                np.testing.assert_array_equal(skipped.start(name, firing), stepped.starts(name)[firing].squeeze())
+
+
+def test_order_of_creation_changes_nothing():
+    def made(order):
+        design = Design()
+        for i in order:
+            design.add(Stage(f"s{i}", i + 1, 20))
+        for i in sorted(order, reverse=order[0] > 0)[:-1]:
+            a, b = (i, i + 1) if order[0] == 0 else (i - 1, i)
+            design.connect(f"s{a}", f"s{b}", Fifo(f"f{a}", 2))
+        return design
+
+    forward, backward = simulate(made([0, 1, 2, 3])), simulate(made([3, 2, 1, 0]))
+    for i in range(4):
+        np.testing.assert_array_equal(forward.starts(f"s{i}"), backward.starts(f"s{i}"))
+
+
+def test_a_long_batch_is_stepped_only_until_it_repeats():
+    def batch(images):
+        design = Design()
+        design.add(Stage("a", Repeat.of([1] * 50, images), 50 * images))
+        design.add(Stage("b", Repeat.of([1, 3], images), 2 * images))
+        design.connect("a", "b", Fifo("ab", 30, 1, 25))
+        return design
+
+    timeline = simulate(batch(10_000))
+    assert len(timeline.times.starts["a"]) <= 50 * 16
+    assert timeline.period == (50, 1)
+    assert timeline.cycles == fast_cycles(written_out(batch(10_000)))
+
+
+def fast_cycles(design):
+    return Timeline(design, design, fast.run(design)).cycles
+
+
+def test_deadlock_names_every_waiting_stage():
+    design = Design("loop")
+    design.add(Stage("a", 1, 3))
+    design.add(Stage("b", 1, 3))
+    design.connect("a", "b", Fifo("ab", 2))
+    design.connect("b", "a", Fifo("ba", 2))
+    for engine in ("fast", "des"):
+        with pytest.raises(DeadlockError) as caught:
+            simulate(design, engine)
+        assert str(caught.value) == (
+            "loop: deadlock: a waits at firing 0 for tokens in ba; b waits at firing 0 for tokens in ab"
+        )
