@@ -1,0 +1,32 @@
+# Two commands on a machine with Python 3.11 and make: `make demo` and `make test`. Everything lives in .venv.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+READY := .venv/installed
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: demo test check bench clean
+.DEFAULT_GOAL := test
+
+$(READY): requirements-dev.txt pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --requirement requirements-dev.txt
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	touch $@
+
+demo: $(READY)  ## classify real digits on EIE, then one layer of the paper's
+	$(BIN)/python -m tapeout.demo
+
+test: $(READY)  ## every suite
+	$(BIN)/python -m pytest -n 2 --dist loadgroup
+
+check: $(READY)  ## format, lint, types, layers
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(READY)  ## how fast: cycle counts are asserted, times reported
+	$(BIN)/python -m pytest tests/bench -o python_files='bench_*.py' -o norecursedirs='.*' -p no:xdist
+
+clean:
+	rm -rf .venv out dist
