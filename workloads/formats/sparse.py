@@ -1,0 +1,87 @@
+"""Sparse tensors with shared values, for no machine in particular: which positions are non-zero, and with which code.
+
+What pruning and weight sharing produce, what the synthetic generators draw, and what machine formats encode from. A
+tensor of more than two axes is a matrix of its first axis by all others: (outputs, channels * kernel).
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from math import ceil, log2, prod
+
+import numpy as np
+
+from sim.errors import InputError
+from workloads.tensor import Array, Shape
+
+
+@dataclass(frozen=True, eq=False)
+class Sparse:
+    """Column by column: `rows[pointers[j]:pointers[j+1]]` ascend, `codes` (from 1) index `codebook`; its entry 0 is 0.
+
+    `rows` int32, `codes` uint8 or uint16, `pointers` int64 [columns + 1], `codebook` of any number type.
+    """
+
+    shape: Shape
+    pointers: Array
+    rows: Array
+    codes: Array
+    codebook: Array
+
+    @classmethod
+    def encode(cls, dense: Array, most_values: int = 65535) -> "Sparse":
+        """The non-zeros of a dense array, each distinct value a code; more than `most_values` of them is an error."""
+        if dense.ndim < 1 or not np.isfinite(dense).all():
+            raise InputError("a sparse tensor needs at least one axis and finite values")
+        columns, rows = np.nonzero(dense.reshape(len(dense), -1).T)
+        values = dense.reshape(len(dense), -1)[rows, columns]
+        distinct, codes = np.unique(values, return_inverse=True)
+        if len(distinct) > most_values:
+            raise InputError(f"{len(distinct)} distinct non-zero values, at most {most_values} can be coded")
+        pointers = np.zeros(prod(dense.shape[1:]) + 1, dtype=np.int64)
+        np.cumsum(np.bincount(columns, minlength=len(pointers) - 1), out=pointers[1:])
+        codebook = np.concatenate([np.zeros(1, dense.dtype), distinct])
+        return cls(dense.shape, pointers, rows.astype(np.int32), (codes + 1).astype(_code_type(codebook)), codebook)
+
+    @property
+    def matrix_shape(self) -> tuple[int, int]:
+        """(rows, columns) = (first axis, all others)."""
+        return self.shape[0], prod(self.shape[1:])
+
+    @cached_property
+    def columns(self) -> Array:
+        """Column of every stored value, int32."""
+        return np.repeat(np.arange(self.matrix_shape[1], dtype=np.int32), np.diff(self.pointers))
+
+    @property
+    def nonzeros(self) -> int:
+        return len(self.rows)
+
+    @property
+    def density(self) -> float:
+        return self.nonzeros / prod(self.shape)
+
+    def items(self) -> dict[str, int]:
+        """Stored bits by part: shortest codes and row numbers, 32-bit column pointers, codebook."""
+        return {
+            "codes": self.nonzeros * width_bits(len(self.codebook)),
+            "rows": self.nonzeros * width_bits(self.shape[0]),
+            "pointers": 32 * len(self.pointers),
+            "codebook": 8 * self.codebook.nbytes,
+        }
+
+    def bits(self) -> int:
+        return sum(self.items().values())
+
+    def decode(self) -> Array:
+        dense = np.zeros(self.matrix_shape, dtype=self.codebook.dtype)
+        dense[self.rows, self.columns] = self.codebook[self.codes]
+        return dense.reshape(self.shape)
+
+
+def width_bits(count: int) -> int:
+    """Bits that tell `count` things apart."""
+    return ceil(log2(count)) if count > 1 else 0
+
+
+def _code_type(codebook: Array) -> type[np.unsignedinteger]:
+    return np.uint8 if len(codebook) <= 256 else np.uint16
