@@ -9,6 +9,9 @@ Every module `archs/<name>/__init__.py` is a plug-in of this shape (`spec` is an
     compute(spec, network, inputs) -> Computed     numbers, through the encoded tensors and the machine's arithmetic
     reference(spec, network, inputs) -> {layer: array}    the same numbers by plain numpy, written independently
     values(spec, network, inputs) -> {stage: fn}   optional: what each stage does to the values that pass through it
+    extras(spec, network, inputs, plan, timelines) -> mapping   optional: more keys of the result, merged in:
+        "total": {...}; "layers": {name: {...}} (a "stalls" mapping there is merged too); other keys at the top level
+    bound(spec, network, inputs) -> cycles         optional: a closed-form lower bound of the total
 
 `inputs` maps a layer's name, or the network input's, to an array `[images, *shape]`; `build` takes any layer's input
 activations it finds there (keys as in Computed.activations) and computes the rest.
@@ -39,7 +42,8 @@ class Access:
 class Work:
     """One layer as a machine runs it, beside what the timeline tells.
 
-    `stages` are its stages in the phase's design: its time and activity are theirs. `unit` names the stage whose lanes
+    `stages` are its stages in the phase's design: its time and activity are theirs (none for a layer that lives inside
+    another's stage; `unit` is then empty). `unit` names the stage whose lanes
     are the processing units (`units` of them, `macs_per_cycle` together at peak); `idle` splits that stage's busy
     unit-cycles that did no useful work, by cause. `macs` counts the uncompressed layer, for the images of the phase.
     """
