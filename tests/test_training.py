@@ -143,7 +143,7 @@ def test_forms_hold_what_they_promise():
 @settings(max_examples=50)
 @given(st.integers(0, 2**32 - 1))
 def test_folded_thresholds_decide_as_batch_norm_does(seed):
-    """All sums a neuron can meet, both signs of gamma: popcount > threshold if and only if the batch norm is positive."""
+    """Both signs of gamma: popcount > threshold if and only if the batch norm is positive."""
     generator, inputs, outputs = rng(seed), 15, 8
     norm = BatchNorm(outputs)
     norm.gamma.latent, norm.beta.latent = generator.normal(size=(2, outputs)).astype(np.float32)
