@@ -115,6 +115,11 @@ def _(op: ops.Flatten, params: Mapping[str, Array], x: Array) -> Array:
 
 
 @_forward.register
+def _(op: ops.Shuffle, params: Mapping[str, Array], x: Array) -> Array:
+    return x.reshape(len(x), op.groups, -1, *x.shape[2:]).swapaxes(1, 2).reshape(x.shape)
+
+
+@_forward.register
 def _(op: ops.Lstm, params: Mapping[str, Array], x: Array, *state: Array) -> Array:
     steps = x if x.ndim == 3 else x[:, None]
     zero = np.zeros((len(x), op.hidden), dtype=x.dtype)

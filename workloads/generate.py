@@ -1,7 +1,8 @@
 """Seeded synthetic tensors with given shape, density, and spread over rows and columns.
 
-Masks of pruned layers spread more than a binomial by rows and by columns, so every row and every column gets a lognormal
-factor on its density. Activations are drawn without a look at the weights. Everything depends on its generator alone.
+Masks of pruned layers spread more than a binomial by rows and by columns, so every row and every column gets a
+lognormal factor on its density. Activations are drawn without a look at the weights. Everything depends on its
+generator alone.
 """
 
 from collections.abc import Mapping
@@ -49,7 +50,7 @@ def sparse(
     row, column = factors(rng, rows, row_cv), factors(rng, columns, column_cv)
     cells = _cells(rng, _scaled(density, row, column) * column, row)
     pointers = np.searchsorted(cells, np.arange(columns + 1, dtype=np.int64) * rows)
-    codes = rng.integers(1, len(codebook), len(cells), dtype=np.uint8)
+    codes = rng.integers(1, len(codebook), len(cells), dtype=np.uint8 if len(codebook) <= 256 else np.uint16)
     return Sparse(tuple(shape), pointers, (cells % rows).astype(np.int32), codes, codebook)
 
 
@@ -64,7 +65,7 @@ def factors(rng: np.random.Generator, count: int, cv: float) -> Array:
 
 
 def shared_values(rng: np.random.Generator, count: int = 15, gain: float = 1.0) -> Array:
-    """`count` distinct non-zero values of both signs and the zero before them: magnitudes beyond a pruning threshold."""
+    """`count` distinct non-zero values of both signs and the zero before them: magnitudes above a threshold."""
     negative = count // 2
     ramp = np.concatenate([-np.arange(negative, 0, -1.0), np.arange(1.0, count - negative + 1)])
     values = (ramp + np.sign(ramp) + rng.uniform(-0.3, 0.3, count)) / np.sqrt(np.mean((np.abs(ramp) + 1) ** 2))
@@ -98,7 +99,7 @@ def activations(
 
 
 def dense(rng: np.random.Generator, shape: Shape, dtype: type[np.generic] = np.float32) -> Array:
-    """Normal values of the spread that keeps activations in range through ReLU layers (fan-in = all axes but the first)."""
+    """Normal values of the spread that keeps activations in range through ReLU layers."""
     spread = np.sqrt(2 / max(1, prod(shape[1:])))
     return (rng.standard_normal(shape, dtype=np.float32) * np.float32(spread)).astype(dtype)
 
@@ -137,9 +138,9 @@ def _parameter(rng: np.random.Generator, layer: Layer, key: str, shape: Shape) -
         return (rng.standard_normal(shape, dtype=np.float32) * np.float32(0.05)).astype(np.float32)
     if width == 1:
         return binary(rng, shape)
-    if key in density and width <= 8:
-        codebook = shared_values(rng, (1 << width) - 1, (2 / max(1.0, density[key] * prod(shape[1:]))) ** 0.5)
-        return sparse(rng, shape, density[key], codebook=codebook)
+    if key in density:
+        gain = (2 / max(1.0, density[key] * prod(shape[1:]))) ** 0.5
+        return sparse(rng, shape, density[key], codebook=shared_values(rng, (1 << min(width, 12)) - 1, gain))
     return dense(rng, shape)
 
 

@@ -11,7 +11,7 @@ import networkx as nx
 
 from sim.errors import InputError, nearest
 from workloads.ops import Op
-from workloads.tensor import Array, Encoded, Shape, Tensor, decode
+from workloads.tensor import MAX_VALUES, Array, Encoded, Shape, Tensor, decode
 
 __all__ = ["Array", "Encoded", "Layer", "Network", "Shape", "Tensor", "decode"]
 
@@ -57,7 +57,7 @@ class Network:
         for layer in self.layers:
             self.shapes[layer.name] = self._infer(layer)
             self._layers[layer.name] = layer
-        self.graph: "nx.DiGraph[str]" = nx.DiGraph()
+        self.graph: nx.DiGraph[str] = nx.DiGraph()
         self.graph.add_nodes_from(self.shapes)
         self.graph.add_edges_from((source, layer.name) for layer in self.layers for source in layer.inputs)
 
@@ -109,7 +109,9 @@ class Network:
             raise InputError(f"{layer.op.kind} cannot take {len(inputs)} inputs", where=self.name, setting=layer.name)
         try:
             shape = _positive(layer.name, layer.op.output(*inputs))
-            self._check_params(layer, layer.op.parameters(*inputs))
+            for key, wanted in (parameters := layer.op.parameters(*inputs)).items():
+                _positive(key, wanted)
+            self._check_params(layer, parameters)
         except InputError as error:
             raise InputError(error.message, where=self.name, setting=layer.name) from None
         return shape
@@ -126,4 +128,6 @@ class Network:
 def _positive(name: str, shape: Shape) -> Shape:
     if not shape or min(shape) < 1:
         raise InputError(f"shape {shape} of {name} is empty")
+    if prod(shape) > MAX_VALUES:
+        raise InputError(f"shape {shape} of {name} has more than {MAX_VALUES} values")
     return tuple(int(size) for size in shape)

@@ -154,7 +154,7 @@ class BatchNorm(Op):
     kind: ClassVar[str] = "batchnorm"
 
     def parameters(self, *inputs: Shape) -> Mapping[str, Shape]:
-        return {name: inputs[0][:1] for name in ("gamma", "beta", "mean", "var")}
+        return dict.fromkeys(("gamma", "beta", "mean", "var"), inputs[0][:1])
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +176,19 @@ class Flatten(Op):
 
     def output(self, *inputs: Shape) -> Shape:
         return (prod(inputs[0]),)
+
+
+@dataclass(frozen=True, slots=True)
+class Shuffle(Op):
+    """Channel shuffle of ShuffleNet: channels seen as (groups, rest) become (rest, groups)."""
+
+    groups: int
+    kind: ClassVar[str] = "shuffle"
+
+    def output(self, *inputs: Shape) -> Shape:
+        if self.groups < 1 or inputs[0][0] % self.groups:
+            raise InputError(f"{inputs[0][0]} channels cannot be shuffled in {self.groups} groups")
+        return inputs[0]
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,9 @@ import numpy.typing as npt
 Array = npt.NDArray[Any]
 Shape = tuple[int, ...]
 
+MAX_VALUES = 1 << 29
+"""No tensor may have more values: a declared shape is checked before anything is allocated for it."""
+
 
 @runtime_checkable
 class Encoded(Protocol):

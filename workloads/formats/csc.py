@@ -14,7 +14,7 @@ import numpy as np
 
 from sim.errors import InputError
 from workloads.formats.sparse import Sparse
-from workloads.tensor import Array, Shape
+from workloads.tensor import MAX_VALUES, Array, Shape
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,6 +62,19 @@ class Csc:
         return cls(
             sparse.shape, pes, codes, runs, pointers, codebook, index_bits, weight_bits, pointer_bits=pointer_bits
         )
+
+    def check(self) -> None:
+        """Raise an InputError unless the parts fit each other; for tensors that come from files."""
+        if self.pes < 1 or self.pointers.shape != (self.pes, self.columns + 1) or prod(self.shape) > MAX_VALUES:
+            raise InputError(f"pointers {self.pointers.shape} do not fit {self.pes} PEs and {self.columns} columns")
+        if (self.pointers[:, 0] != 0).any() or (np.diff(self.pointers, axis=1) < 0).any():
+            raise InputError("column pointers that do not ascend from 0")
+        if not self.codes.shape == self.runs.shape == (self.base[-1],):
+            raise InputError("column pointers that do not fit the entries")
+        if self.entries and (self.codes.max() >= len(self.codebook) or self.positions()[0].max() >= self.shape[0]):
+            raise InputError("codes outside the codebook, or runs that leave the column")
+        if self.codebook.ndim != 1 or not np.isfinite(self.codebook).all() or self.codebook[:1].any():
+            raise InputError("a codebook that is not finite or does not begin with 0")
 
     @property
     def columns(self) -> int:

@@ -11,7 +11,7 @@ from math import ceil, log2, prod
 import numpy as np
 
 from sim.errors import InputError
-from workloads.tensor import Array, Shape
+from workloads.tensor import MAX_VALUES, Array, Shape
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,6 +41,26 @@ class Sparse:
         np.cumsum(np.bincount(columns, minlength=len(pointers) - 1), out=pointers[1:])
         codebook = np.concatenate([np.zeros(1, dense.dtype), distinct])
         return cls(dense.shape, pointers, rows.astype(np.int32), (codes + 1).astype(_code_type(codebook)), codebook)
+
+    def check(self) -> None:
+        """Raise an InputError unless the parts fit each other; for tensors that come from files."""
+        rows, columns = self.matrix_shape
+        if prod(self.shape) > MAX_VALUES or min(self.shape) < 1:
+            raise InputError(f"a shape {self.shape} cannot be")
+        fits = self.pointers.shape == (columns + 1,) and self.rows.shape == self.codes.shape == (self.pointers[-1],)
+        if not fits or self.pointers[0] or (np.diff(self.pointers) < 0).any():
+            raise InputError("column pointers that do not fit the entries")
+        if self.nonzeros and (self.rows.min() < 0 or self.rows.max() >= rows or (np.diff(self.cells) <= 0).any()):
+            raise InputError(f"row numbers that do not ascend inside 0 .. {rows - 1}")
+        if self.nonzeros and (self.codes.min() < 1 or self.codes.max() >= len(self.codebook)):
+            raise InputError(f"codes outside 1 .. {len(self.codebook) - 1}")
+        if self.codebook.ndim != 1 or not np.isfinite(self.codebook).all() or self.codebook[0] != 0:
+            raise InputError("a codebook that is not finite or does not begin with 0")
+
+    @property
+    def cells(self) -> Array:
+        """Position of every stored value counted down the columns, int64."""
+        return self.columns.astype(np.int64) * self.matrix_shape[0] + self.rows
 
     @property
     def matrix_shape(self) -> tuple[int, int]:

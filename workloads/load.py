@@ -1,0 +1,132 @@
+"""One way in for every workload: a zoo name, a .yaml, a .onnx, a folder that was saved, or a published archive."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from sim.errors import InputError, nearest
+from workloads import generate
+from workloads.network import Array, Layer, Network
+from workloads.read_yaml import NetworkFile, Published, read_network
+
+ZOO = Path(__file__).parent / "zoo"
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Workload:
+    """A network and what to run it on. `inputs[name]` is `[images, *shape]`, by network input or by layer (the
+    activations that enter it, where they are known better than by running the layers before it)."""
+
+    name: str
+    network: Network
+    inputs: Mapping[str, Array]
+    source: str
+    sha256: str
+    labels: Array | None = None
+    published: tuple[Published, ...] = field(default=())
+
+
+def names() -> list[str]:
+    """All zoo names."""
+    return sorted(
+        {path.stem for path in ZOO.glob("*.yaml")} | {path.parent.name for path in ZOO.glob("*/network.yaml")}
+    )
+
+
+def load(text: str, seed: int = 0, images: int = 1, shapes: Mapping[str, tuple[int, ...]] | None = None) -> Workload:
+    """The workload called `text`, or in the file or folder `text`.
+
+    Layers whose density is known get seeded sparse tensors, inputs seeded activations; layers of which only shapes are
+    known stay without tensors (`generate.fill` makes them). `shapes` pins open axes of an ONNX network's inputs.
+    """
+    path = _path(text)
+    read = _read(path, shapes or {})
+    network = _filled(read.network, seed)
+    inputs = _activations(network, seed, images)
+    return Workload(read.network.name, network, inputs, read.source, sha256(path), published=read.published)
+
+
+def sha256(path: Path) -> str:
+    """Of a file's bytes, or of a folder's files in the order of their names."""
+    digest = hashlib.sha256()
+    for file in sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]:
+        with open(file, "rb") as stream:
+            while piece := stream.read(1 << 20):
+                digest.update(piece)
+    return digest.hexdigest()
+
+
+def _path(text: str) -> Path:
+    """The file or folder that `text` means: a zoo name where there is one, else a path."""
+    for path in (ZOO / f"{text}.yaml", ZOO / text):
+        if Path(text).name == text and path.exists() and text not in ("", ".", ".."):
+            return path
+    path = Path(text)
+    if not text or not path.exists():
+        looks = "no such file" if path.suffix in SUFFIXES or len(path.parts) > 1 else "unknown workload"
+        raise InputError(f"{looks}; {nearest(text, names())}", where=text or "workload")
+    return path
+
+
+SUFFIXES = (".yaml", ".yml", ".onnx", ".gz", ".tgz", ".net", ".mtx", ".csv")
+
+
+def _read(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> NetworkFile:
+    """Read a file by its name's ending; readers with heavy imports are imported here."""
+    name = path.name.lower()
+    if path.is_dir():
+        from workloads.save import read_saved
+
+        return read_saved(path)
+    if name.endswith((".yaml", ".yml")):
+        return read_network(path)
+    if name.endswith(".onnx"):
+        from workloads.read_onnx import read_onnx
+
+        return _plain(read_onnx(path, shapes), path)
+    if name.endswith((".tar.gz", ".tgz")):
+        from workloads.read_bnn_pynq import read_bnn_pynq
+
+        return _plain(read_bnn_pynq(path), path)
+    if name.endswith(".net"):
+        from workloads.read_deep_compression import read_deep_compression
+
+        return _plain(read_deep_compression(path), path)
+    if name.endswith((".mtx", ".mtx.gz")):
+        from workloads.read_matrix_market import read_matrix_market
+
+        return _plain(read_matrix_market(path), path)
+    if name.endswith(".csv"):
+        from workloads.read_scalesim import read_scalesim
+
+        return _plain(read_scalesim(path), path)
+    raise InputError(f"unknown kind of file; allowed: a folder or {', '.join(SUFFIXES)}", where=str(path))
+
+
+def _plain(network: Network, path: Path) -> NetworkFile:
+    return NetworkFile(network, str(path), ())
+
+
+def _filled(network: Network, seed: int) -> Network:
+    """Seeded tensors for the layers whose weight density is known."""
+    known = [layer for layer in network.layers if "weight" in (layer.density or {})]
+    return network.replace({layer.name: generate.filled(network, layer, seed) for layer in known})
+
+
+def _activations(network: Network, seed: int, images: int) -> dict[str, Array]:
+    """Seeded inputs of the network, and of every layer whose activation density is known."""
+    inputs = {}
+    for name, shape in network.inputs.items():
+        users = [layer for layer in network.layers if name in layer.inputs]
+        density = next((d for layer in users if (d := _density(layer)) is not None), 1.0)
+        inputs[name] = generate.activations(generate.generator(seed, name), shape, density, images)
+    for layer in network.layers:
+        if (found := _density(layer)) is not None and layer.inputs[0] not in network.inputs:
+            rng = generate.generator(seed, f"{layer.name}.activation")
+            inputs[layer.name] = generate.activations(rng, network.shapes[layer.inputs[0]], found, images)
+    return inputs
+
+
+def _density(layer: Layer) -> float | None:
+    return (layer.density or {}).get("activation")
