@@ -1,15 +1,24 @@
-"""The only way in: simulate one design."""
+"""The only way in: simulate one design, or execute a network on a machine and assemble the result."""
 
-from typing import Literal
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, Literal
 
+from sim import verdict
+from sim.errors import DesignError
 from sim.graph import Design
+from sim.plan import Array, Behaviour, Machine, Phase, Plan
+from sim.result import Request, Result, assemble
 from sim.timeline import Timeline
 
 Engine = Literal["fast", "des"]
+Progress = Callable[[str, int, int], None]
+"""Called with what is being done, and how many of how many steps are."""
 
 
 def simulate(design: Design, engine: Engine = "fast", values: "object | None" = None) -> Timeline:
-    """Run a design to its end on the compiled recurrence ("fast") or the simpy engine ("des"); both give the same times.
+    """Run a design to its end on the compiled recurrence ("fast") or the simpy engine ("des"): the same times.
 
     `values` (des only) sends real values through the FIFOs: see `sim.des.run`. Raises DesignError where the design
     breaks its contract, DeadlockError where it cannot finish.
@@ -22,3 +31,101 @@ def simulate(design: Design, engine: Engine = "fast", values: "object | None" = 
     from sim import periodic
 
     return periodic.run(design)
+
+
+def execute(
+    arch: Any,
+    spec: Any,
+    network: Any,
+    inputs: Mapping[str, Array],
+    request: Request,
+    machine: Machine | None = None,
+    floats: Mapping[str, Array] | None = None,
+    progress: Progress = lambda what, done, steps: None,
+) -> Result:
+    """Run `network` on the plug-in `arch` (see sim.plan) and assemble the result.
+
+    `machine` replaces the plug-in's own (another energy table); `floats` are all layers in floating point, for
+    fidelity. Raises CheckError where `request.check` finds the engines or the access counts to differ.
+    """
+    walls: dict[str, float] = {}
+    computed = judged = checks = None
+    references: Mapping[str, Array] = {}
+    if not request.timing_only:
+        with _timed(walls, "compute"):
+            computed = arch.compute(spec, network, inputs)
+        with _timed(walls, "reference"):
+            references = arch.reference(spec, network, inputs)
+            judged = verdict.judge(computed, references, floats)
+    seen = {**inputs, **computed.activations} if computed else inputs
+    with _timed(walls, "build"):
+        plan: Plan = arch.build(spec, network, seen)
+    with _timed(walls, "engine"):
+        timelines = _simulated(plan, request.engine, progress)
+        steady = [_steady(phase, line) for phase, line in zip(plan, timelines, strict=True)]
+    if request.check:
+        small = computed is not None and computed.counts is not None and hasattr(arch, "values")
+        behaviours: Sequence[Behaviour | None] = arch.values(spec, network, seen) if small else (None,) * len(plan)
+        with _timed(walls, "check"):
+            _check_times(plan, timelines, behaviours, request.engine, progress)
+        checks = {
+            "engines_equal": True,
+            "accesses_equal": computed is not None and verdict.same_counts(plan, computed),
+            "values_equal": verdict.same_values(behaviours, references),
+        }
+    result = assemble(
+        request,
+        machine or arch.machine(spec),
+        plan,
+        timelines,
+        steady,
+        order={layer.name: layer.op.kind for layer in network.layers},
+        skips=arch.skips(spec, network),
+        computed=computed,
+        verdict=judged,
+        checks=checks,
+        extras=arch.extras(spec, network, seen, plan, timelines) if hasattr(arch, "extras") else None,
+    )
+    result.run["wall_s"] = walls
+    return result
+
+
+@contextmanager
+def _timed(walls: dict[str, float], name: str) -> Iterator[None]:
+    began = time.perf_counter()
+    yield
+    walls[name] = time.perf_counter() - began
+
+
+def _simulated(plan: Plan, engine: Engine, progress: Progress) -> list[Timeline]:
+    lines = []
+    for n, phase in enumerate(plan):
+        progress(phase.name, n, len(plan))
+        lines.append(simulate(phase.design, engine))
+    return lines
+
+
+def _steady(phase: Phase, line: Timeline) -> float:
+    """Cycles of one image when a long batch is under way: a period of `phase.steady`, else the phase's own share."""
+    if phase.steady is None:
+        return line.cycles / phase.images
+    found = simulate(phase.steady).period
+    if found is None:
+        raise DesignError(f"{phase.steady.name}: a steady design must be periodic: give it more repetitions")
+    cycles, repetitions = found
+    return cycles / repetitions
+
+
+def _check_times(
+    plan: Plan,
+    timelines: Sequence[Timeline],
+    behaviours: Sequence[Behaviour | None],
+    engine: Engine,
+    progress: Progress,
+) -> None:
+    """Every event again on the other engine, CheckError where one differs; values go through the FIFOs."""
+    for n, (phase, line, behaviour) in enumerate(zip(plan, timelines, behaviours, strict=True)):
+        progress(f"{phase.name}, both engines", n, len(plan))
+        verdict.same_times(line, simulate(phase.design, "des", behaviour.stages if behaviour else None))
+        if engine == "des":
+            verdict.same_times(line, simulate(phase.design, "fast"))
