@@ -53,7 +53,7 @@ class Counter:
 
 @dataclass(slots=True)
 class Queue:
-    """One copy of a FIFO in flight. `tokens` counts all that could ever be taken, `slots` all that could ever be put."""
+    """One copy of a FIFO. `tokens` counts all that could be taken so far, `slots` all that could be put so far."""
 
     fifo: Fifo
     tokens: Counter
@@ -77,8 +77,8 @@ class Unit:
 def run(design: Design, values: Values | None = None) -> Times:
     """Start and release of every firing of every stage; raises DeadlockError where the design stops early.
 
-    `values[stage]` computes what the stage puts from what it takes, FIFO name -> list of tokens; for a stage with lanes,
-    one function per lane. A one-lane reader of n copies gets a list of n token lists; a one-lane writer fills all alike.
+    `values[stage](k, taken)` computes what firing `k` puts from what it takes, FIFO name -> list of tokens; a stage with
+    lanes has one such function per lane. A one-lane reader of n copies gets n lists; a one-lane writer fills all alike.
     """
     env = simpy.Environment()
     units = _units(env, design)
@@ -150,9 +150,8 @@ def _process(env: simpy.Environment, unit: Unit, behave: Behaviour | None) -> Pr
             count = _at(consume, k, lane)
             for queue in copies:
                 queue.slots.move(count, queue.fifo.credit)
-            if behave:
-                lists = [_pop(queue, count) for queue in copies]
-                held[copies[0].fifo.name] = lists[0] if len(lists) == 1 else lists
+            lists = [_pop(queue, count) for queue in copies]
+            held[copies[0].fifo.name] = lists[0] if len(lists) == 1 else lists
         yield env.timeout(_at(service, k, lane))
         yield from room(k)
         unit.releases.append(int(env.now))
@@ -161,8 +160,7 @@ def _process(env: simpy.Environment, unit: Unit, behave: Behaviour | None) -> Pr
             count = _at(produce, k, lane)
             put[n] += count
             for queue in copies:
-                if behave:
-                    queue.values.extend(made[queue.fifo.name])
+                queue.values.extend(made[queue.fifo.name] if behave else [None] * count)
                 queue.tokens.move(count, queue.fifo.latency)
     unit.waits = ""
 

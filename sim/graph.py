@@ -36,9 +36,9 @@ from sim.rates import Counts, Rate, Repeat, Total, bounds, total
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Stage:
-    """A unit that fires `firings` times. `service` is cycles per firing: int, `[firings]`, `[firings, lanes]` or Repeat.
+    """A unit that fires `firings` times. `service` is cycles per firing: int, `[firings]`, `[firings, lanes]`, Repeat.
 
-    `activity` counts actions per firing and lane (`{"mac": 64, "spmat.read": reads}`): energy and traffic follow from it.
+    `activity` counts actions per firing and lane (`{"mac": 64, "spmat.read": reads}`); energy and traffic follow.
     """
 
     name: str
@@ -102,7 +102,8 @@ class Design:
         """The design as a networkx graph: node attribute `stage`, edge attribute `fifo`."""
         graph: nx.MultiDiGraph[str] = nx.MultiDiGraph(name=self.name)
         graph.add_nodes_from((name, {"stage": stage}) for name, stage in self.stages.items())
-        graph.add_edges_from((e.src, e.dst, e.fifo.name, {"fifo": e.fifo}) for e in self.edges)
+        for edge in self.edges:
+            graph.add_edge(edge.src, edge.dst, edge.fifo.name, fifo=edge.fifo)
         return graph
 
     def inputs(self, stage: str) -> list[Edge]:

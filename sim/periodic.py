@@ -127,7 +127,9 @@ def shorten(design: Design, cycle: Cycle, times: int) -> Design:
     return shorter
 
 
-def find_period(design: Design, shorter: Design, stepped: Times, cycle: Cycle, times: int) -> tuple[int, int, int] | None:
+def find_period(
+    design: Design, shorter: Design, stepped: Times, cycle: Cycle, times: int
+) -> tuple[int, int, int] | None:
     """(repetition to cut at, repetitions per period, cycles per period) of the stepped times; None where none shows."""
     sources = {edge.fifo.name: enables(shorter, edge) for edge in shorter.edges}
     sinks = {edge.fifo.name: frees(shorter, edge) for edge in shorter.edges}

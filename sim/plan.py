@@ -8,7 +8,7 @@ Every module `archs/<name>/__init__.py` is a plug-in of this shape (`spec` is an
     build(spec, network, inputs) -> Plan      timing: designs that either engine runs
     compute(spec, network, inputs) -> Computed     numbers, through the encoded tensors and the machine's arithmetic
     reference(spec, network, inputs) -> {layer: array}    the same numbers by plain numpy, written independently
-    values(spec, network, inputs) -> {stage: fn}   optional: what each stage does to the values that pass through it
+    values(spec, network, inputs) -> (Behaviour per phase)    optional, for small layers: see Behaviour
     extras(spec, network, inputs, plan, timelines) -> mapping   optional: more keys of the result, merged in:
         "total": {...}; "layers": {name: {...}} (a "stalls" mapping there is merged too); other keys at the top level
     bound(spec, network, inputs) -> cycles         optional: a closed-form lower bound of the total
@@ -17,7 +17,7 @@ Every module `archs/<name>/__init__.py` is a plug-in of this shape (`spec` is an
 activations it finds there (keys as in Computed.activations) and computes the rest.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -82,6 +82,18 @@ class Phase:
 
 
 Plan = tuple[Phase, ...]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Behaviour:
+    """What the stages of a phase do to the values that pass through them, and what came out after the run.
+
+    `stages` are the reference engine's `values` (see `sim.des.run`); a stage it leaves out passes nothing but None.
+    `outputs()`, called after the run, gives `{layer: array}`, to be equal to the reference's.
+    """
+
+    stages: Mapping[str, Any]
+    outputs: Callable[[], Mapping[str, Array]]
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -22,8 +22,8 @@ class Times:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Splice:
-    """How stepped times continue: before firing `cut[stage]` as stepped; then `skip[stage]` firings that repeat the last
-    `period[stage]` ones, `cycles` later each time; after that the stepped times again, `shift` cycles later."""
+    """How stepped times continue: before firing `cut[stage]` as stepped; then `skip[stage]` firings that repeat the
+    last `period[stage]` ones, `cycles` later each time; then the stepped times again, `shift` cycles later."""
 
     cut: dict[str, int]
     period: dict[str, int]
@@ -76,7 +76,7 @@ class Timeline:
         return self._all(self.times.releases[stage], stage)
 
     def shares(self, stage: str) -> Shares:
-        """Starved until inputs are ready, busy in service, blocked while waiting for room, and the tail after the last."""
+        """Starved until inputs are ready, busy in service, blocked while waiting for room, and the tail at the end."""
         unit = self.design.stages[stage]
         starts, releases = self.times.starts[stage], self.times.releases[stage]
         before = np.zeros_like(releases)
@@ -156,7 +156,7 @@ def moved(rate: Rate, firings: int) -> Table:
 
 
 def enables(design: Design, edge: Edge) -> Table:
-    """For each firing of the reader of `edge`, the writer's firing that brings its last token; -1 where none is needed."""
+    """For each firing of the reader, the writer's firing that brings its last token; -1 where none is needed."""
     fifo = edge.fifo
     need = moved(fifo.consume, design.stages[edge.dst].firings)[1:] - fifo.initial
     first = np.searchsorted(moved(fifo.produce, design.stages[edge.src].firings)[1:], need)
@@ -164,7 +164,7 @@ def enables(design: Design, edge: Edge) -> Table:
 
 
 def frees(design: Design, edge: Edge) -> Table:
-    """For each firing of the writer of `edge`, the reader's firing that frees its last slot; -1 where none is needed."""
+    """For each firing of the writer, the reader's firing that frees its last slot; -1 where none is needed."""
     fifo = edge.fifo
     need = moved(fifo.produce, design.stages[edge.src].firings)[1:] - (fifo.depth - fifo.initial)
     first = np.searchsorted(moved(fifo.consume, design.stages[edge.dst].firings)[1:], need)

@@ -128,7 +128,9 @@ def repeating(draw):
             continue
         depth = draw(st.integers(tokens, 3 * tokens + 2))
         design.connect(
-            f"s{i}", f"s{i + 1}", Fifo(f"f{i}", depth, produce, consume, draw(st.integers(0, 3)), draw(st.integers(0, 2)))
+            f"s{i}",
+            f"s{i + 1}",
+            Fifo(f"f{i}", depth, produce, consume, draw(st.integers(0, 3)), draw(st.integers(0, 2))),
         )
     return design
 

@@ -1,0 +1,220 @@
+"""EIE (Han et al., ISCA 2016): sparse, weight-shared matrix-vector products with 16-bit activations.
+
+It runs linear layers, bias and ReLU included; element-wise layers between them run beside it on what it put out.
+"""
+
+from collections.abc import Callable, Mapping
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from archs.eie import capacity, datapath, model
+from archs.eie import reference as plain
+from archs.eie import values as passed
+from archs.eie.program import Matrix, Scales, calibrate, encode, fixed
+from archs.eie.spec import EieSpec
+from sim.energy import EnergyTable
+from sim.errors import InputError
+from sim.plan import Behaviour, Computed, Machine, Phase, Plan
+from sim.timeline import Timeline
+from workloads import execute
+from workloads.network import Network
+from workloads.ops import Conv, Flatten, Linear, Lstm, Relu
+from workloads.tensor import Array
+
+__all__ = ["SPEC", "bound", "build", "compute", "extras", "machine", "reference", "skips", "values"]
+
+SPEC = EieSpec
+ENERGY = Path(__file__).with_name("energy.yaml")
+SMALL = 40_000
+"""Accesses (entries and empty columns) up to which the loop datapath runs too, to count them."""
+
+Product = Callable[[Matrix, Scales, Array], Array]
+
+
+def machine(spec: EieSpec) -> Machine:
+    """64 PEs of Table II at 800 MHz; clock network and area scale with the PEs."""
+    return capacity.machine(spec, EnergyTable.load(ENERGY))
+
+
+def skips(spec: EieSpec, network: Network) -> dict[str, str]:
+    """Layers with weights that are not matrix-vector products; they run elsewhere, on the way to those that are."""
+    return {
+        layer.name: f"{layer.op.kind} is not a matrix-vector product"
+        for layer in network.layers
+        if isinstance(layer.op, Conv | Lstm)
+    }
+
+
+def build(spec: EieSpec, network: Network, inputs: Mapping[str, Array]) -> Plan:
+    """One phase per image and linear layer, in the order they run."""
+    matrices = encode(spec, network)
+    capacity.check(spec, network, matrices)
+    if not all(name in inputs for name in matrices):
+        inputs = compute(spec, network, inputs).activations
+    images = len(next(iter(inputs.values()))) if matrices else 0
+    vectors = {name: _vectors(inputs[name]) for name in matrices}
+    phases: list[Phase] = []
+    for image in range(images):
+        for name, matrix in matrices.items():
+            layer, each = network.layer(name), len(vectors[name]) // images
+            for vector in vectors[name][image * each : (image + 1) * each]:
+                macs = network.macs(name) // each
+                reload = capacity.reload_words(spec, matrices, matrix)
+                phases.append(model.layer_phase(spec, matrix, vector, macs, layer.op.kind, image, reload))
+    return tuple(phases)
+
+
+def _vectors(array: Array) -> Array:
+    """`[images, steps..., features]` as `[images * steps, features]`: one matrix-vector product each."""
+    return array.reshape(-1, array.shape[-1])
+
+
+def compute(spec: EieSpec, network: Network, inputs: Mapping[str, Array]) -> Computed:
+    """All numbers through the encoded streams; 16-bit results of linear layers, as integers with their scale."""
+    matrices = encode(spec, network)
+    scales, _ = calibrate(spec, network, inputs)
+    saturated = [0]
+
+    def product(matrix: Matrix, scale: Scales, x: Array) -> Array:
+        out, clipped = datapath.linear(matrix, scale, x)
+        saturated[0] += clipped
+        return out
+
+    outputs, units, activations, clipped = _walk(network, matrices, scales, inputs, product)
+    notes = tuple(
+        f"{name}: more than {2**spec.weight_bits - 1} distinct weights; clustered to share values"
+        for name, matrix in matrices.items()
+        if not matrix.exact
+    )
+    return Computed(
+        outputs,
+        units,
+        activations,
+        _counts(spec, matrices, scales, activations),
+        saturated[0] + clipped,
+        all(matrix.exact for matrix in matrices.values()),
+        notes + capacity.notes(spec, matrices),
+    )
+
+
+def reference(spec: EieSpec, network: Network, inputs: Mapping[str, Array]) -> dict[str, Array]:
+    """The same numbers from the plain integers."""
+    scales, _ = calibrate(spec, network, inputs)
+    return _walk(network, encode(spec, network), scales, inputs, plain.linear)[0]
+
+
+def values(spec: EieSpec, network: Network, inputs: Mapping[str, Array]) -> tuple[Behaviour, ...]:
+    """What each phase of `build` does to values. Outputs are one image's `[rows]` of the linear layer."""
+    matrices, (scales, _) = encode(spec, network), calibrate(spec, network, inputs)
+    seen = compute(spec, network, inputs).activations
+    images = len(next(iter(seen.values())))
+    return tuple(
+        passed.behaviour(matrix, scales[name], vector)
+        for image in range(images)
+        for name, matrix in matrices.items()
+        for vector in _vectors(seen[name][image : image + 1])
+    )
+
+
+def bound(spec: EieSpec, network: Network, inputs: Mapping[str, Array]) -> int:
+    """The PEs can do no better than share all stored entries of the broadcast columns evenly."""
+    phases = build(spec, network, inputs)
+    entries = sum(phase.design.activity()["mac"] for phase in phases if phase.design.stages["pe"].firings)
+    return -(-entries // spec.pes)
+
+
+def extras(
+    spec: EieSpec, network: Network, inputs: Mapping[str, Array], plan: Plan, timelines: tuple[Timeline, ...]
+) -> dict[str, Any]:
+    """Loading the memories, reported apart; theoretical time per layer; and images' cycles where there are several."""
+    matrices = encode(spec, network)
+    return {
+        "total": {"load": capacity.load(spec, matrices), "overflow": capacity.overflows(spec, matrices)}
+        | _distribution(plan, timelines),
+        "layers": _theory(plan, spec),
+    }
+
+
+def _theory(plan: Plan, spec: EieSpec) -> dict[str, dict[str, float]]:
+    """Section VI: stored entries in broadcast columns, fillers included, shared evenly at one per PE and cycle."""
+    seconds: dict[str, float] = {}
+    for phase in plan:
+        for work in phase.layers:
+            entries = work.macs_useful + work.macs_wasted["filler"]
+            seconds[work.name] = seconds.get(work.name, 0.0) + entries / spec.pes / spec.clock
+    return {name: {"theoretical_time_s": value} for name, value in seconds.items()}
+
+
+def _distribution(plan: Plan, timelines: tuple[Timeline, ...]) -> dict[str, Any]:
+    """Cycles per image: EIE's time depends on the data."""
+    cycles: dict[int, int] = {}
+    for phase, line in zip(plan, timelines, strict=True):
+        cycles[phase.image] = cycles.get(phase.image, 0) + line.cycles
+    if len(cycles) < 2:
+        return {}
+    spread = np.sort(np.array(list(cycles.values())))
+    marks = {"least": 0.0, "p05": 0.05, "median": 0.5, "p95": 0.95, "most": 1.0}
+    at = {name: int(spread[round(share * (len(spread) - 1))]) for name, share in marks.items()}
+    return {"cycles_per_image": at | {"mean": float(spread.mean())}}
+
+
+def _walk(
+    network: Network, matrices: Mapping[str, Matrix], scales: Mapping[str, Scales], inputs: Mapping[str, Array],
+    product: Product,
+) -> tuple[dict[str, Array], dict[str, float], dict[str, Array], int]:  # fmt: skip
+    """Every layer's output, what its numbers are worth, every linear layer's 16-bit input, and inputs clipped.
+
+    Integers pass through ReLU and flatten as they are; any other layer works on real values.
+    """
+    whole: dict[str, tuple[Array, int]] = {}
+    real = {name: execute.check_input(network, name, inputs) for name in network.inputs}
+    outputs, units, activations, clipped = {}, {}, {}, 0
+    for layer in network.layers:
+        source = layer.inputs[0]
+        if isinstance(layer.op, Linear):
+            scale = scales[layer.name]
+            if source in whole and whole[source][1] == scale.activation:
+                x = whole[source][0]
+            else:
+                x, more = fixed(real[source], scale.activation)
+                clipped += more
+            activations[layer.name] = x
+            flat = product(matrices[layer.name], scale, _vectors(x))
+            whole[layer.name] = flat.reshape(*x.shape[:-1], -1), scale.result
+        elif isinstance(layer.op, Relu | Flatten) and source in whole:
+            whole[layer.name] = execute.forward(layer.op, layer.params, [whole[source][0]]), whole[source][1]
+        else:
+            real[layer.name] = execute.forward(layer.op, layer.params, [real[name] for name in layer.inputs])
+        if layer.name in whole:
+            outputs[layer.name], fraction = whole[layer.name]
+            units[layer.name] = 2.0**-fraction
+            real[layer.name] = outputs[layer.name] * units[layer.name]
+        else:
+            outputs[layer.name] = real[layer.name]
+    return outputs, units, activations, clipped
+
+
+def _counts(
+    spec: EieSpec, matrices: Mapping[str, Matrix], scales: Mapping[str, Scales], activations: Mapping[str, Array]
+) -> dict[str, dict[str, int]] | None:
+    """Accesses of the loop datapath per layer, over all images; None where that would take long."""
+    vectors = {name: _vectors(activations[name]) for name in matrices}
+    steps = sum(
+        int(np.maximum(matrices[name].length[: x.shape[1]].astype(np.int64), 1)[np.flatnonzero(row)].sum())
+        for name, x in vectors.items()
+        if prod(x.shape) <= SMALL
+        for row in x
+    )
+    if steps > SMALL or any(prod(x.shape) > SMALL for x in vectors.values()):
+        return None
+    counts: dict[str, dict[str, int]] = {}
+    for name, x in vectors.items():
+        loops = [datapath.Loop(matrices[name], scales[name], spec.entries_per_row, model.held(spec)) for _ in x]
+        for loop, row, wanted in zip(loops, x, datapath.linear(matrices[name], scales[name], x)[0], strict=True):
+            if not np.array_equal(loop.run(row), wanted):
+                raise InputError(f"{name}: the compiled datapath and the loop disagree")
+        counts[name] = {a: sum(loop.counts.get(a, 0) for loop in loops) for a in loops[0].counts}
+    return counts

@@ -1,0 +1,149 @@
+"""EIE's timing: the broadcast of non-zero activations into per-PE queues, and PEs that take one entry per cycle.
+
+Three stages. `lnzd` finds and broadcasts one non-zero per cycle plus the bubbles of its scan; it stops while any queue
+is full. `pe` (one lane per PE) takes an activation and spends one cycle per entry of its column, one for an empty
+column. `writeback` marks the end of the run. A ring of B entries is a FIFO of B - 1 slots without credit delay: "full"
+is the registered state of the ring, and the column that the pointer read holds is the one in service.
+
+    cycle p          an activation is pushed
+    cycle p + 2      the pointer read sees it
+    then             one entry per cycle: matrix row register, and three more arithmetic steps in a pipeline
+    + 6              the run ends six cycles after the last entry was issued
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from archs.eie.program import Matrix
+from archs.eie.spec import EieSpec
+from sim.graph import Design, Fifo, Stage
+from sim.kernel import jit
+from sim.plan import Phase, Work
+from sim.rates import Total
+from workloads.tensor import Array
+
+PUSH_TO_POINTER_READ = 2
+LAST_ENTRY_TO_END = 5  # the run ends 6 cycles after the issue, one of them is the entry's own
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Broadcast:
+    """What one input vector asks for: the columns broadcast (bias last), and the scan cycles before and with each."""
+
+    columns: Array
+    scan: Array
+
+
+def broadcast(matrix: Matrix, vector: Array, pes: int) -> Broadcast:
+    """The order in which the LNZD tree finds the non-zeros of `vector`, a register row of `pes` at a time.
+
+    One non-zero per cycle. After the last one of a row a cycle is lost unless it sat in the last lane; a row of zeros
+    costs one cycle. The bias follows as one more column, after the whole vector.
+    """
+    columns = np.flatnonzero(vector)
+    rows, lanes = np.divmod(columns, pes)
+    if matrix.bias is not None:
+        columns = np.append(columns, len(vector))
+        rows = np.append(rows, -(-len(vector) // pes))
+    scan = np.ones(len(columns), np.int64)
+    if len(columns):
+        scan[0] += rows[0]
+        ends_early = lanes[: len(columns) - 1] != pes - 1
+        scan[1:] += np.where(np.diff(rows) > 0, np.diff(rows) - 1 + ends_early, 0)
+    return Broadcast(columns, scan)
+
+
+def layer_phase(
+    spec: EieSpec, matrix: Matrix, vector: Array, macs: int, op: str, image: int, reload_words: int = 0
+) -> Phase:
+    """One layer of one image; `reload_words` of weights come from DRAM first, in no modelled time."""
+    pes, sent = spec.pes, broadcast(matrix, vector, spec.pes)
+    count = len(sent.columns)
+    service, entries, empty = _services(matrix.length, sent.columns)
+    bias = int(matrix.length[-1].sum()) if matrix.bias is not None else 0
+    fillers = int(matrix.fillers[sent.columns].sum())
+    bias_fillers = int(matrix.fillers[-1]) if matrix.bias is not None else 0
+    design = Design(matrix.name)
+    reads, writes = batch_traffic(spec, len(vector), matrix.csc.shape[0])
+    scan = {"lnzd.scan": Total(int(sent.scan.sum())), "source.read": Total(count - (matrix.bias is not None))}
+    loads = {"actsram.read": Total(reads), "dram.read": Total(reload_words)}
+    design.add(Stage("lnzd", _scalar(sent.scan), count, scan | loads))
+    work = {
+        "queue.push": Total(count * pes),
+        "ptr.read": Total(count * pes),
+        "spmat.read": Total(_row_reads(matrix, sent.columns, spec.entries_per_row)),
+        "mac": Total(entries),
+        "act.read": Total(entries),
+        "act.write": Total(entries),
+    }
+    design.add(Stage("pe", service, count, work, lanes=pes))
+    design.add(Stage("writeback", 0, int(count > 0), {"actsram.write": Total(writes)}))
+    design.connect("lnzd", "pe", Fifo("queue", spec.slots, latency=PUSH_TO_POINTER_READ))
+    design.connect("pe", "writeback", Fifo("done", max(1, count), 1, count, latency=LAST_ENTRY_TO_END))
+    real = entries - fillers - (bias - bias_fillers)
+    layer = Work(
+        name=matrix.name,
+        op=op,
+        stages=("lnzd", "pe", "writeback"),
+        unit="pe",
+        units=pes,
+        macs_per_cycle=pes,
+        macs=macs,
+        macs_useful=real,
+        op_width=f"{spec.weight_bits}x16",
+        weight_bits=matrix.bits,
+        macs_wasted={"filler": fillers},
+        idle={"filler": fillers, "bias": bias - bias_fillers, "empty_column": empty},
+    )
+    return Phase(matrix.name, design, (layer,), image)
+
+
+def batch_traffic(spec: EieSpec, inputs: int, outputs: int) -> tuple[int, int]:
+    """16-bit reads and writes of the activation SRAMs of a matrix-vector product on vectors longer than the registers.
+
+    The register files hold 64 activations per PE. Longer vectors are worked off in batches: inputs are read from the
+    SRAM at the start of each, outputs written at the end (section IV; the published times leave these cycles out).
+    """
+    return (inputs if inputs > held(spec) else 0), (outputs if outputs > held(spec) else 0)
+
+
+def held(spec: EieSpec) -> int:
+    """Activations that the register files hold: 64 per PE."""
+    return 64 * spec.pes
+
+
+def _scalar(scan: Array) -> int | Array:
+    """A constant stays a scalar."""
+    return 1 if len(scan) == 0 or (scan.max() == 1) else scan.astype(np.uint16 if scan.max() < 65536 else np.int64)
+
+
+def _services(length: Array, columns: Array) -> tuple[Array, int, int]:
+    """Cycles of each PE for each broadcast column, entries of all, and how many columns were empty in a PE."""
+    entries = length[columns].astype(np.uint16, copy=False)
+    service = np.maximum(entries, np.uint16(1))
+    total = int(entries.sum(dtype=np.int64))
+    return service, total, int(service.sum(dtype=np.int64)) - total
+
+
+def _row_reads(matrix: Matrix, columns: Array, per_row: int) -> int:
+    """Rows read from all sparse-matrix SRAMs: one whenever an entry lies in another row than the one latched."""
+    pointers = matrix.csc.pointers
+    if matrix.bias is not None:  # its entries follow those of the last column
+        pointers = np.concatenate([pointers, pointers[:, -1:] + matrix.bias.pointers[:, 1:]], axis=1)
+    return int(_count_rows(pointers, columns, per_row))
+
+
+@jit
+def _count_rows(pointers: Array, columns: Array, per_row: int) -> int:
+    reads = 0
+    for pe in range(len(pointers)):
+        latched = -1
+        mine = pointers[pe]
+        for j in range(len(columns)):
+            first, end = mine[columns[j]], mine[columns[j] + 1]
+            if end > first:
+                low, high = first // per_row, (end - 1) // per_row
+                reads += high - low + (low != latched)
+                latched = high
+    return reads

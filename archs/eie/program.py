@@ -1,0 +1,181 @@
+"""From a network to what EIE's memories hold: encoded matrices, and the fixed-point scales of a run.
+
+Numbers are 16-bit with one power-of-two scale per layer for activations, weights and results: an integer v with
+`fraction` f stands for v * 2**-f. The paper says "16-bit fixed point" and no more; these rules are this project's.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import floor, log2
+from weakref import WeakKeyDictionary
+
+import numpy as np
+import scipy.sparse
+
+from archs.eie.spec import EieSpec
+from sim.errors import InputError
+from workloads import execute
+from workloads.compress.share import share
+from workloads.formats.csc import Csc
+from workloads.formats.sparse import Sparse
+from workloads.network import Layer, Network
+from workloads.ops import Flatten, Linear, Relu
+from workloads.tensor import Array
+
+MOST = 2**15 - 1  # largest 16-bit number
+
+
+@dataclass(frozen=True, eq=False)
+class Matrix:
+    """One linear layer in EIE's memories. `sparse` holds the same weights for no machine, `bias` is one more column.
+
+    `fillers[j]` counts the fillers of column j over all PEs; the bias column is the last of `length` and `fillers`.
+    """
+
+    name: str
+    sparse: Sparse
+    csc: Csc
+    bias: Csc | None
+    bias_values: Array
+    length: Array
+    fillers: Array
+    exact: bool
+
+    @property
+    def bits(self) -> int:
+        """Stored bits: entries, pointers, codebook, and the bias column's runs with 16-bit values."""
+        if self.bias is None:
+            return self.csc.bits()
+        return self.csc.bits() + self.bias.entries * (self.csc.index_bits + 16) + self.csc.pes * self.csc.pointer_bits
+
+
+@dataclass(frozen=True, slots=True)
+class Scales:
+    """Fractions of one layer: activations, weights, results. A product is shifted right by `shift` to a result.
+
+    The bias column is broadcast with activation `one`, and its values have fraction `bias`.
+    """
+
+    activation: int
+    weight: int
+    result: int
+    one: int
+    bias: int
+
+    @property
+    def shift(self) -> int:
+        return self.activation + self.weight - self.result
+
+
+_SHARED: WeakKeyDictionary[Network, dict[int, dict[str, tuple[Sparse, bool]]]] = WeakKeyDictionary()
+_ENCODED: WeakKeyDictionary[Network, dict[tuple[int, int, int], dict[str, Matrix]]] = WeakKeyDictionary()
+
+
+def linears(network: Network) -> list[Layer]:
+    """The layers EIE runs, in order."""
+    return [layer for layer in network.layers if isinstance(layer.op, Linear)]
+
+
+def encode(spec: EieSpec, network: Network) -> dict[str, Matrix]:
+    """Every linear layer encoded for `spec`; kept as long as the network lives, so that sweeps share the work."""
+    made = _ENCODED.setdefault(network, {})
+    key = spec.pes, spec.index_bits, spec.weight_bits
+    if key not in made:
+        shared = _share(network, (1 << spec.weight_bits) - 1)
+        made[key] = {layer.name: _matrix(spec, layer, *shared[layer.name]) for layer in linears(network)}
+    return made[key]
+
+
+def _share(network: Network, values: int) -> dict[str, tuple[Sparse, bool]]:
+    """Weights as sparse shared values, and whether they are so exactly."""
+    made = _SHARED.setdefault(network, {})
+    if values not in made:
+        made[values] = {layer.name: _shared(layer, values) for layer in linears(network)}
+    return made[values]
+
+
+def _shared(layer: Layer, values: int) -> tuple[Sparse, bool]:
+    if "weight" not in layer.params:
+        raise InputError("has a shape but no weights; EIE's time depends on them", setting=layer.name)
+    weight = layer.params["weight"]
+    if isinstance(weight, Sparse) and len(weight.codebook) <= values + 1:
+        return weight, True
+    dense = layer.array("weight")
+    if not np.isfinite(dense).all():
+        raise InputError("non-finite weights", setting=layer.name)
+    sparse = share(dense, values)
+    return sparse, bool(np.array_equal(sparse.decode(), dense))
+
+
+def _matrix(spec: EieSpec, layer: Layer, sparse: Sparse, exact: bool) -> Matrix:
+    csc = Csc.encode(sparse, spec.pes, spec.index_bits, spec.weight_bits)
+    fillers = csc.length.sum(axis=1, dtype=np.int64) - np.diff(sparse.pointers)
+    if "bias" not in layer.params:
+        return Matrix(layer.name, sparse, csc, None, np.zeros(0), csc.length, fillers, exact)
+    values = layer.array("bias")
+    if not np.isfinite(values).all():
+        raise InputError("non-finite bias", setting=layer.name)
+    rows = np.flatnonzero(values).astype(np.int32)
+    ones = Sparse((len(values), 1), np.array([0, len(rows)]), rows, np.ones(len(rows), np.uint8), np.array([0.0, 1.0]))
+    bias = Csc.encode(ones, spec.pes, spec.index_bits, spec.weight_bits)
+    dtype = np.promote_types(csc.length.dtype, bias.length.dtype)
+    length = np.concatenate([csc.length.astype(dtype), bias.length.astype(dtype)])
+    fillers = np.append(fillers, bias.fillers)
+    return Matrix(layer.name, sparse, csc, bias, values, length, fillers, exact)
+
+
+def calibrate(
+    spec: EieSpec, network: Network, inputs: Mapping[str, Array]
+) -> tuple[dict[str, Scales], dict[str, Array]]:
+    """Scales that hold the real-valued activations and results of `inputs`, and every layer's real-valued output.
+
+    An activation gets all 16 bits; a result one spare bit for its partial sums. A layer fed by another linear layer
+    through ReLU or flatten alone takes its results as they are.
+    """
+    shared = _share(network, (1 << spec.weight_bits) - 1)
+    values = {name: execute.check_input(network, name, inputs) for name in network.inputs}
+    results: dict[str, int] = {}
+    scales = {}
+    for layer in network.layers:
+        sources = [values[name] for name in layer.inputs]
+        if isinstance(layer.op, Linear):
+            sparse = shared[layer.name][0]
+            bias = layer.array("bias").astype(np.float64) if "bias" in layer.params else np.zeros(0)
+            values[layer.name] = _real(sparse, bias, sources[0])
+            activation = results.get(layer.inputs[0], _fraction(sources[0], MOST))
+            scales[layer.name] = _scales(activation, sparse.codebook, bias, values[layer.name])
+            results[layer.name] = scales[layer.name].result
+        else:
+            values[layer.name] = execute.forward(layer.op, layer.params, sources)
+            if isinstance(layer.op, Relu | Flatten) and layer.inputs[0] in results:
+                results[layer.name] = results[layer.inputs[0]]
+    return scales, values
+
+
+def _real(sparse: Sparse, bias: Array, x: Array) -> Array:
+    values = sparse.codebook.astype(np.float64)[sparse.codes]
+    weights = scipy.sparse.csc_array((values, sparse.rows, sparse.pointers), shape=sparse.matrix_shape)
+    product: Array = np.asarray(weights @ x.reshape(-1, x.shape[-1]).astype(np.float64).T).T
+    return (product + bias if bias.size else product).reshape(*x.shape[:-1], -1)
+
+
+def _scales(activation: int, codebook: Array, bias: Array, result: Array) -> Scales:
+    one = min(max(activation, 0), 14)
+    spare = _fraction(bias, MOST) - (activation - one)  # the bias has fraction weight + activation - one
+    weight = min(_fraction(codebook, MOST), spare) if bias.size else _fraction(codebook, MOST)
+    return Scales(
+        activation, weight, min(_fraction(result, MOST // 2), activation + weight), 1 << one, weight + activation - one
+    )
+
+
+def _fraction(values: Array, most: int) -> int:
+    """The finest power-of-two scale that keeps `values` within +-most."""
+    largest = float(np.abs(values).max(initial=0))
+    return floor(log2(most / largest)) if largest > 0 else 0
+
+
+def fixed(values: Array, fraction: int) -> tuple[Array, int]:
+    """Values as 16-bit integers (int32) of that fraction, rounded to nearest, and how many had to be clipped."""
+    scaled = np.rint(np.ldexp(values.astype(np.float64), fraction))
+    clipped = np.clip(scaled, -MOST - 1, MOST)
+    return clipped.astype(np.int32), int(np.count_nonzero(clipped != scaled))
