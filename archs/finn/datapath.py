@@ -1,0 +1,208 @@
+"""The numbers: images through packed words, XNOR and popcount, and thresholds, as the units compute them.
+
+Weights come from the per-PE words of the folding that runs, thresholds from the per-PE threshold memories; nothing here
+decodes a tensor into a plain matrix product. `loop` walks a unit's own loop and counts its accesses; it is the witness
+of the fast path.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import prod
+
+import numpy as np
+import numpy.typing as npt
+from numpy.lib.stride_tricks import sliding_window_view
+
+from archs.finn import popcount
+from archs.finn.chain import Carrier, Chain, Matrix, Pooling
+from archs.finn.folding import Fold
+from sim.errors import InputError
+from workloads.execute import forward
+from workloads.formats.bits import PeWords, Words, coefficients, pack, split
+from workloads.formats.thresholds import PeThresholds, from_at_least
+from workloads.ops import Conv
+from workloads.tensor import Array, decode
+
+CHUNK_BYTES = 64 << 20
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Loaded:
+    """A matrix unit with its memories filled for one folding.
+
+    `planes` are the weight bits per row, packed along the columns: `[field][MH, words]`.
+    """
+
+    unit: Matrix
+    fold: Fold
+    weight: PeWords
+    thresholds: PeThresholds | None
+    planes: tuple[Words, ...]
+
+
+def load(unit: Matrix, fold: Fold) -> Loaded:
+    """Fill a unit's memories. The archive's own words are taken as they are where the folding is theirs."""
+    if unit.weight is None:
+        raise InputError("no weights: a network of shapes has timing only", setting=unit.name)
+    if unit.rule and unit.thresholds is None:
+        raise InputError("its thresholds are missing", setting=unit.name)
+    weight = unit.weight
+    if isinstance(weight, PeWords):
+        weight = weight.refold(fold.pe, fold.simd, (fold.mh, fold.mw))
+    else:
+        weight = PeWords.encode(_whole(decode(weight), unit.name), fold.pe, fold.simd, unit.weight_bits, fold.matrix)
+    bits = weight.fields()
+    planes = tuple(pack(bits[..., plane]) for plane in range(weight.field))
+    return Loaded(unit, fold, weight, _thresholds(unit, fold), planes)
+
+
+def _whole(array: Array, name: str) -> Array:
+    whole = np.asarray(array).astype(np.int64)
+    if (whole != array).any():
+        raise InputError("weights that are not whole numbers; quantise them first", setting=name)
+    return whole
+
+
+def _thresholds(unit: Matrix, fold: Fold) -> PeThresholds | None:
+    """Thresholds in the unit's own accumulator: matches where it counts matches, else the signed sum."""
+    if unit.rule is None:
+        return None
+    given = unit.thresholds
+    assert given is not None
+    if isinstance(given, PeThresholds) and _fits(given, unit, fold):
+        return given
+    limits = np.broadcast_to(decode(given), (unit.rows, unit.rule.levels))
+    limits = limits if unit.rule.strict else from_at_least(limits)
+    return PeThresholds.encode(limits, fold.pe, fold.mh, *_accumulator(unit, fold))
+
+
+def _fits(given: PeThresholds, unit: Matrix, fold: Fold) -> bool:
+    """Whether stored thresholds serve this folding as they are: same rows per PE, same padding of the columns."""
+    same = given.words.shape[:2] == (fold.pe, fold.mh // fold.pe)
+    return same and (given.mul, given.add, given.div) == _accumulator(unit, fold)
+
+
+def _accumulator(unit: Matrix, fold: Fold) -> tuple[int, int, int]:
+    """(mul, add, div): the accumulator holds (mul * s + add) / div, s the sum over the layer's own columns.
+
+    A unit that counts matches holds (s + columns) / 2: padding never matches. A signed sum of bipolar inputs takes -1
+    from every padded column.
+    """
+    given = unit.thresholds
+    if given.div == 2 if isinstance(given, PeThresholds) else unit.xnor:
+        return 1, unit.columns, 2
+    mul = given.mul if isinstance(given, PeThresholds) else 1
+    return mul, unit.columns - fold.mw if unit.incoming.bipolar else 0, 1
+
+
+def run(chain: Chain, folds: Mapping[str, Fold], images: Array) -> dict[str, Array]:
+    """Every unit's result by name: `[images, *shape]`, as the machine holds it (bits 0 and 1 for bipolar values)."""
+    memories = {unit.name: load(unit, folds[unit.name]) for unit in chain.matrices}
+    outputs: dict[str, Array] = {}
+    step = max(1, CHUNK_BYTES // max(_bytes(unit) for unit in chain.units))
+    for first in range(0, len(images), step):
+        values = prepare(chain, images[first : first + step])
+        for unit in chain.units:
+            values = pool(unit, values) if isinstance(unit, Pooling) else apply(memories[unit.name], values)
+            whole = outputs.setdefault(unit.output, np.empty((len(images), *unit.out), _dtype(unit)))
+            whole[first : first + step] = stored(unit, values)
+    return outputs
+
+
+def _bytes(unit: Matrix | Pooling) -> int:
+    """Rough working memory of one image."""
+    columns = unit.columns if isinstance(unit, Matrix) and unit.slides else 0
+    return prod(unit.out[1:]) * columns + 4 * prod(unit.out) + prod(unit.source)
+
+
+def prepare(chain: Chain, images: Array) -> Array:
+    """Images as they enter the machine: integers `[images, *shape]` after the host's own layers."""
+    values = np.asarray(images)
+    for layer in chain.host:
+        values = forward(layer.op, layer.params, [values])
+    return values
+
+
+def _dtype(unit: Matrix | Pooling) -> npt.DTypeLike:
+    carrier = unit.outgoing
+    return np.uint8 if carrier.bipolar else (np.int32 if carrier.bits > 8 else np.int16)
+
+
+def stored(unit: Matrix | Pooling, values: Array) -> Array:
+    """Values as the machine holds them: a bipolar one is a bit."""
+    return values > 0 if unit.outgoing.bipolar else values
+
+
+def apply(memory: Loaded, values: Array) -> Array:
+    """One matrix unit on `[images, *source]`: values of its outcome `[images, *out]`, padded rows left out."""
+    unit = memory.unit
+    vectors = windows(unit, values)
+    total = accumulate(memory, vectors)
+    if memory.thresholds is None:
+        result = total
+    else:
+        assert unit.rule is not None
+        result = unit.rule.base + unit.rule.step * exceeded(memory.thresholds.padded(), total)
+    result = result[:, : unit.rows].reshape(len(values), *unit.out[1:], unit.rows)
+    return np.moveaxis(result, -1, 1)
+
+
+def windows(unit: Matrix, values: Array) -> Array:
+    """The unit's input vectors `[vectors, columns]`: one per image, or one per window, channel fastest."""
+    if not unit.slides:
+        return values.reshape(len(values), -1)
+    op = unit.op
+    assert isinstance(op, Conv)
+    kernel, stride, padding = op.kernel, op.stride, op.padding
+    edges = ((0, 0), (0, 0), (padding[0], padding[2]), (padding[1], padding[3]))
+    padded = np.pad(values, edges) if any(padding) else values
+    view = sliding_window_view(padded, kernel, axis=(2, 3))[:, :, :: stride[0], :: stride[1]]
+    return view.transpose(0, 2, 3, 4, 5, 1).reshape(-1, unit.columns)
+
+
+def accumulate(memory: Loaded, vectors: Array) -> Array:
+    """What the accumulators hold after a matrix-vector product: `[vectors, MH]`."""
+    unit, fold = memory.unit, memory.fold
+    mul, add, div = _accumulator(unit, fold)
+    total = np.asarray(signed_sum(memory, planes(vectors, unit.incoming, fold.mw)))
+    own = total + (fold.mw - unit.columns) if unit.incoming.bipolar else total
+    return (mul * own + add) // div
+
+
+def planes(vectors: Array, incoming: Carrier, width: int) -> tuple[Words, ...]:
+    """Input vectors as packed bit planes, lowest first; padded columns are zero bits."""
+    bits = split(vectors, incoming.bits, bipolar=incoming.bipolar)
+    if width > vectors.shape[1]:
+        bits = np.pad(bits, ((0, 0), (0, width - vectors.shape[1]), (0, 0)))
+    return tuple(pack(bits[..., plane]) for plane in range(incoming.bits))
+
+
+def signed_sum(memory: Loaded, x: tuple[Words, ...]) -> Array:
+    """Sum of activation * weight over all padded columns (a padded bipolar activation is -1, its weight +1)."""
+    weights, incoming = memory.planes, memory.unit.incoming
+    gains = coefficients(len(x), incoming.signed)
+    if len(weights) == 1 and incoming.bipolar:
+        return memory.fold.mw - 2 * popcount.differ(x[0], weights[0])
+    if len(weights) == 1:
+        parts = (g * (2 * popcount.overlap(p, weights[0]) - popcount.ones(p)[:, None]) for g, p in zip(gains, x, strict=True))
+        return sum(parts, np.int32(0))
+    factors = coefficients(len(weights), True)
+    if incoming.bipolar:
+        parts = (f * (2 * popcount.overlap(x[0], w) - popcount.ones(w)[None]) for f, w in zip(factors, weights, strict=True))
+        return sum(parts, np.int32(0))
+    return sum((g * f * popcount.overlap(p, w) for g, p in zip(gains, x) for f, w in zip(factors, weights, strict=True)), np.int32(0))
+
+
+def exceeded(thresholds: Array, total: Array) -> Array:
+    """How many of its row's thresholds each accumulator exceeds: `[vectors, MH]`."""
+    count = (total > thresholds[:, 0]).astype(np.int8 if thresholds.shape[1] < 128 else np.int32)
+    for level in range(1, thresholds.shape[1]):
+        count += total > thresholds[:, level]
+    return count
+
+
+def pool(unit: Pooling, values: Array) -> Array:
+    """Max over windows that tile the image; on bits an OR."""
+    images, channels, height, width = values.shape
+    k = unit.window
+    return values.reshape(images, channels, height // k, k, width // k, k).max(axis=(3, 5))
