@@ -15,10 +15,14 @@ from itertools import pairwise
 
 import numpy as np
 
+from workloads import ops
 from workloads.digits import Digits
-from workloads.network import Array
+from workloads.formats.binary import Binary as Signs
+from workloads.network import Array, Layer, Network
+from workloads.tensor import Tensor
 from workloads.training.fit import Recipe, accuracy, fit
 from workloads.training.layers import BatchNorm, Binary, Conv, Flatten, Linear, MaxPool, Model, Node, Relu
+from workloads.training.ship import arguments, digits, ship
 
 CHANNELS = 1, 32, 64, 64
 POOLED = True, True, False
@@ -32,7 +36,7 @@ BLOCK = 32
 
 @dataclass(frozen=True, eq=False)
 class Folded:
-    """weight +-1 int8 (co, ci, kh, kw) or (outputs, inputs); float32 scale and bias by output, in a convolution
+    """weight +-1 int8 (co, ci, kh, kw) or (outputs, inputs); float32 scale (> 0) and bias by output, in a convolution
     multiples of 1/512."""
 
     weight: Array
@@ -78,8 +82,10 @@ def fold(model: Model) -> list[Folded]:
             weight = layer.weight.value
             weight = weight.transpose(0, 3, 1, 2) if weight.ndim == 4 else weight
             scale, bias = norm.affine()
+            flip = np.where(scale < 0, np.float32(-1), np.float32(1))
+            weight, scale = weight * flip.reshape(-1, *[1] * (weight.ndim - 1)), scale * flip
             if isinstance(layer, Conv):
-                scale, bias = to_grid(scale, np.rint), to_grid(bias, np.rint)
+                scale, bias = np.maximum(to_grid(scale, np.rint), STEP), to_grid(bias, np.rint)
             folded.append(Folded(np.ascontiguousarray(weight, np.int8), scale, bias))
     return folded
 
@@ -117,3 +123,37 @@ def _conv(layer: Folded, x: Array, block: int, chip: bool) -> Array:
         total = total + (to_grid(part, np.floor) if chip else part)
     total = np.clip(total, LEAST, GREATEST) if chip else total
     return total.transpose(0, 3, 1, 2)
+
+
+def network(layers: Sequence[Folded]) -> Network:
+    """The shipped form: weights as sign bits with a scale an output, pixels / 255 in, scores out."""
+    made: list[Layer] = []
+
+    def add(name: str, op: ops.Op, folded: Folded | None = None) -> None:
+        params: dict[str, Tensor] = {}
+        if folded is not None:
+            params = {"weight": Signs.of(folded.weight > 0, folded.scale), "bias": folded.bias}
+        source = made[-1].name if made else "image"
+        made.append(Layer(name, op, (source,), params, {"weight": 1} if params else None))
+
+    for number, (folded, pooled) in enumerate(zip(layers[:-1], POOLED, strict=True), 1):
+        add(f"conv{number}", ops.Conv(len(folded.weight), (3, 3), padding=(1, 1, 1, 1)), folded)
+        add(f"conv{number}_relu", ops.Relu())
+        if pooled:
+            add(f"pool{number}", ops.Pool("max", (2, 2), (2, 2)))
+    add("fc_flat", ops.Flatten())
+    add("fc", ops.Linear(len(layers[-1].weight)), layers[-1])
+    return Network("bc-digits", {"image": (1, 28, 28)}, made)
+
+
+def main() -> None:
+    chosen = arguments(__doc__)
+    layers, accuracy, on_chip = train(digits(chosen.brief), chosen.seed, chosen.brief)
+    print(f"bc-digits: {accuracy:.2%} in training, {on_chip:.2%} in the chip's Q2.9 arithmetic")
+    script = f"python -m workloads.training.binaryconv --seed {chosen.seed}"
+    source = "workloads/training/binaryconv.py: BinaryConnect trained on 4,000 digits"
+    ship(network(layers), chosen.out, 255, script, source)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,10 +1,8 @@
 """The training loop: augmentation, softmax loss, Adam with a cosine-shaped learning rate."""
 
-import argparse
 import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Self
 
 import numpy as np
@@ -134,15 +132,3 @@ def held_out(model: Model, digits: Digits, prepare: Prepare) -> float:
 def few(digits: Digits) -> Digits:
     """The first few images of each part, for smoke tests."""
     return Digits(*(part[:n] for part, n in zip(vars(digits).values(), (300, 300, 100, 100), strict=True)))
-
-
-def arguments(description: str) -> argparse.Namespace:
-    """`--out DIR --seed N --brief --verbose`, the same for each script."""
-    parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("--out", type=Path, required=True, help="folder to write the artifacts to")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--brief", action="store_true", help="a smoke test: few images, one epoch a stage")
-    parser.add_argument("--verbose", action="store_true", help="log the loss of each epoch")
-    chosen = parser.parse_args()
-    logging.basicConfig(level=logging.INFO if chosen.verbose else logging.WARNING, format="%(message)s")
-    return chosen

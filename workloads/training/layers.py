@@ -78,6 +78,15 @@ class Binary(Dense):
         np.clip(latent, -1, 1, out=latent)
 
 
+class ScaledBinary(Binary):
+    """+-scale, one scale an output (first axis): the mean magnitude of its stored numbers (Rastegari et al. 2016)."""
+
+    def value(self, latent: Array) -> Array:
+        axes = tuple(range(1, latent.ndim))
+        scale: Array = np.abs(latent).mean(axes, dtype=np.float64, keepdims=True).astype(np.float32)
+        return np.where(latent >= 0, scale, -scale)
+
+
 class Ternary(Dense):
     """0 or +-scale, after Li and Liu: threshold 0.7 of the mean magnitude, scale the mean of what exceeds it."""
 

@@ -1,22 +1,42 @@
-"""LeNet-300-100 and LeNet-5 on real digits: dense, pruned and shared as in Deep Compression, ternary, power of two.
+"""LeNet-300-100 and LeNet-5 on real digits: dense, pruned and shared as in Deep Compression, and with few-bit weights.
 
     python -m workloads.training.lenet --out DIR [--seed 0] [--network lenet-300-100]
 
-One dense network is trained; every variant starts from it. Pruning goes to its density in steps, each followed by
+One dense network is trained; every variant starts from it: pruned, pruned and shared, ternary, power of two, binary.
+Pruning goes to its density in steps, each followed by
 retraining; the shared values are then trained on their own (Han et al. 2016, Tables 2 and 3 for densities and bits).
 Inputs are pixel / 255. LeNet-5 has Caffe's shapes and, as there, no ReLU after its convolutions.
 """
 
 import copy
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from workloads.digits import Digits
-from workloads.network import Array
+from workloads.formats.binary import Binary
+from workloads.formats.coded import Coded
+from workloads.formats.dense import Dense
+from workloads.formats.sparse import Sparse
+from workloads.load import ZOO
+from workloads.network import Array, Network
+from workloads.read_yaml import read_network
+from workloads.tensor import Tensor
 from workloads.training.fit import Prepare, Recipe, fit, held_out
-from workloads.training.layers import Conv, Flatten, Form, Linear, MaxPool, Model, PowerOfTwo, Relu, Ternary
+from workloads.training.layers import (
+    Conv,
+    Flatten,
+    Form,
+    Linear,
+    MaxPool,
+    Model,
+    PowerOfTwo,
+    Relu,
+    ScaledBinary,
+    Ternary,
+)
+from workloads.training.ship import arguments, digits, ship
 from workloads.training.shrink import prune, share
 
 PRUNE_STEPS = 4
@@ -36,8 +56,8 @@ class Plan:
 
 PLANS = {
     "lenet-300-100": Plan(
-        density={"ip1": 0.08, "ip2": 0.09, "ip3": 0.26},
-        values={"shared": {"ip1": 15, "ip2": 15, "ip3": 15}},
+        density={"fc1": 0.08, "fc2": 0.09, "fc3": 0.26},
+        values={"shared": {"fc1": 15, "fc2": 15, "fc3": 15}},
         dense=Recipe(150, 1e-3, decay=0.01),
         retrain=Recipe(40, 1e-3),
         finetune=Recipe(20, 2e-4),
@@ -57,6 +77,26 @@ PLANS = {
 }
 
 
+SHIPPED = {
+    "lenet-300-100": {
+        "dense": "lenet-300-100-dense",
+        "shared": "lenet-300-100",
+        "ternary": "lenet-300-100-ternary",
+        "pow2": "lenet-300-100-pow2",
+        "binary": "lenet-300-100-binary",
+    },
+    "lenet5": {
+        "dense": "lenet5-dense",
+        "shared": "lenet5-shared",
+        "shared4": "lenet5-shared4",
+        "ternary": "lenet5-ternary",
+        "pow2": "lenet5-pow2",
+        "binary": "lenet5-binary",
+    },
+}
+"""Zoo names of the variants that are shipped (the pruned network before sharing is not)."""
+
+
 @dataclass(frozen=True, eq=False)
 class Trained:
     """A variant of a network: its weighted layers by name, and its accuracy on the held-out digits."""
@@ -67,10 +107,10 @@ class Trained:
 
 
 def build(name: str, rng: np.random.Generator) -> tuple[Model, dict[str, Linear | Conv]]:
-    """A fresh network and its weighted layers by their Caffe names."""
+    """A fresh network and its weighted layers by their names in the zoo."""
     if name == "lenet-300-100":
-        ip1, ip2, ip3 = Linear(300, 784, rng), Linear(100, 300, rng), Linear(10, 100, rng)
-        return Model([ip1, Relu(), ip2, Relu(), ip3]), {"ip1": ip1, "ip2": ip2, "ip3": ip3}
+        fc1, fc2, fc3 = Linear(300, 784, rng), Linear(100, 300, rng), Linear(10, 100, rng)
+        return Model([fc1, Relu(), fc2, Relu(), fc3]), {"fc1": fc1, "fc2": fc2, "fc3": fc3}
     conv1, conv2 = Conv(20, 1, 5, 0, rng), Conv(50, 20, 5, 0, rng)
     ip1, ip2 = Linear(500, 800, rng), Linear(10, 500, rng)
     model = Model([conv1, MaxPool(), conv2, MaxPool(), Flatten(), ip1, Relu(), ip2])
@@ -84,7 +124,7 @@ def prepare(name: str) -> Prepare:
 
 
 def train(name: str, digits: Digits, seed: int = 0, brief: bool = False) -> Iterator[Trained]:
-    """Variants as they are done: dense, pruned, then the shared ones, ternary and pow2."""
+    """Variants as they are done: dense, pruned, the shared ones, ternary, pow2, binary."""
     plan, rng, ready = PLANS[name], np.random.default_rng(seed), prepare(name)
     model, layers = build(name, rng)
 
@@ -116,8 +156,8 @@ def train(name: str, digits: Digits, seed: int = 0, brief: bool = False) -> Iter
 
 
 def _forms() -> dict[str, Form]:
-    """Ternary (two bits) and power of two (four bits: a sign and eight exponents less one code for zero)."""
-    return {"ternary": Ternary(), "pow2": PowerOfTwo(low=-7, high=-1)}
+    """Ternary (two bits), power of two (four bits: a sign, seven exponents, zero) and binary (one bit)."""
+    return {"ternary": Ternary(), "pow2": PowerOfTwo(low=-7, high=-1), "binary": ScaledBinary()}
 
 
 def export(layer: Linear | Conv) -> tuple[Array, Array | None]:
@@ -125,3 +165,41 @@ def export(layer: Linear | Conv) -> tuple[Array, Array | None]:
     weight = layer.weight.value
     weight = weight.transpose(0, 3, 1, 2) if weight.ndim == 4 else weight
     return np.ascontiguousarray(weight), None if layer.bias is None else layer.bias.value
+
+
+def network(name: str, trained: Trained) -> Network:
+    """The zoo's network with the trained tensors in the format of the variant."""
+    tensors: dict[str, dict[str, Tensor]] = {}
+    for layer, done in trained.layers.items():
+        weight, bias = export(done)
+        assert bias is not None  # as `build` makes them
+        tensors[layer] = {"weight": encode(weight, trained.variant), "bias": bias}
+    shapes = read_network(ZOO / f"{name}.yaml").network.with_params(tensors)
+    layers = [replace(layer, density=None) for layer in shapes.layers]
+    return Network(SHIPPED[name][trained.variant], shapes.inputs, layers, shapes.notes)
+
+
+def encode(weight: Array, variant: str) -> Tensor:
+    """Half-precision values, codes of shared values with or without the zeros, or signs."""
+    match variant:
+        case "dense":
+            return Dense.encode(weight.astype(np.float16))
+        case "ternary" | "pow2":
+            return Coded.encode(weight)
+        case "binary":
+            return Binary.encode(weight)
+    return Sparse.encode(weight)
+
+
+def main() -> None:
+    chosen = arguments(__doc__, list(PLANS))
+    script = f"python -m workloads.training.lenet --network {chosen.network} --seed {chosen.seed}"
+    source = "workloads/training/lenet.py: trained on 4,000 digits; Han et al. 2016 for densities and bits"
+    for done in train(chosen.network, digits(chosen.brief), chosen.seed, chosen.brief):
+        print(f"{chosen.network} {done.variant}: {done.accuracy:.2%} in training")
+        if done.variant in SHIPPED[chosen.network]:
+            ship(network(chosen.network, done), chosen.out, 255, script, source)
+
+
+if __name__ == "__main__":
+    main()
