@@ -16,6 +16,7 @@ from math import fsum
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+from sim.config import read_yaml
 from sim.plan import Computed, Machine, Phase, Plan, Work
 from sim.timeline import Timeline
 from sim.verdict import Verdict, check
@@ -24,36 +25,10 @@ SCHEMA = "tapeout.result/1"
 SCHEMA_FILE = Path(__file__).with_name("result.schema.json")
 VERSION = version("tapeout")
 
-UNITS = {
-    "accuracy": "1",
-    "area_m2": "m2",
-    "cycles": "cycle",
-    "dense_ops_per_j": "operation/J",
-    "dense_ops_per_s": "operation/s",
-    "energy_by_boundary_j": "J",
-    "energy_by_component_j": "J",
-    "energy_interval_j": "J",
-    "energy_j": "J",
-    "energy_movers_j": "J",
-    "images_per_s": "image/s",
-    "latency_s": "s",
-    "macs": "multiply-accumulate",
-    "macs_useful": "multiply-accumulate",
-    "macs_wasted": "multiply-accumulate",
-    "ops_per_j": "operation/J",
-    "ops_per_s": "operation/s",
-    "peak_ops_per_s": "operation/s",
-    "power_w": "W",
-    "sqnr_db": "dB",
-    "stalls": "unit-cycle",
-    "steady_cycles_per_image": "cycle/image",
-    "time_s": "s",
-    "traffic_bytes": "B",
-    "unit_cycles_useful": "unit-cycle",
-    "units": "unit",
-    "utilization": "1",
-    "weight_bits": "bit",
-}
+METRICS: Mapping[str, Mapping[str, str]] = read_yaml(Path(__file__).with_name("metrics.yaml")).data
+"""Unit, definition and formula of every figure, by its key in a result."""
+
+UNITS = {name: metric["unit"] for name, metric in METRICS.items() if metric["unit"]}
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,61 @@
+"""What there is: accelerators, workloads, compression families, and what each figure of a result means."""
+
+import ast
+from collections.abc import Iterable
+from pathlib import Path
+
+import archs as machines
+import workloads.compress
+from reports.tables import columns
+from sim.errors import InputError, nearest
+from sim.result import METRICS
+from workloads.load import names
+
+
+def show(what: str) -> str:
+    """The list, or the one metric, called `what`."""
+    lists = {"archs": archs, "workloads": networks, "families": families, "metrics": metrics}
+    if what in lists:
+        return lists[what]()
+    if what in METRICS:
+        return metric(what)
+    raise InputError(f"unknown; {nearest(what, [*lists, *METRICS])}", where=what or "show")
+
+
+def archs() -> str:
+    """Accelerators, their configurations, and what they are."""
+    rows = [
+        (name, " ".join(machines.configs(name)) or "-", _first_line(machines.folder(name))) for name in machines.names()
+    ]
+    return columns(("arch", "configurations", ""), rows, left=3)
+
+
+def networks() -> str:
+    """Zoo names."""
+    return "\n".join(names())
+
+
+def families() -> str:
+    """Compression families: one module each."""
+    folders = [Path(folder) for folder in workloads.compress.__path__]
+    modules = sorted(path for folder in folders for path in folder.glob("[!_]*.py"))
+    return columns(("family", ""), [(path.stem, _first_line(path)) for path in modules], left=2)
+
+
+def metrics() -> str:
+    """All metrics, one a line."""
+    rows: Iterable[tuple[str, str, str]] = ((name, m["unit"], m.get("formula", "")) for name, m in METRICS.items())
+    return columns(("metric", "unit", "formula"), rows, left=3)
+
+
+def metric(name: str) -> str:
+    """One metric: definition, unit, formula."""
+    found = METRICS[name]
+    lines = [name, found["definition"], f"unit: {found['unit'] or '-'}"]
+    return "\n".join(lines + [f"formula: {found['formula']}"] * ("formula" in found))
+
+
+def _first_line(path: Path) -> str:
+    """The first line of a module's docstring, without importing it."""
+    source = path / "__init__.py" if path.is_dir() else path
+    return (ast.get_docstring(ast.parse(source.read_text(encoding="utf-8"))) or "").split("\n")[0]

@@ -1,0 +1,222 @@
+"""The command line: verbs that parse, call and print. What they call is imported when they are called."""
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from sim.errors import CheckError, InputError, SimError, nearest
+
+if TYPE_CHECKING:
+    from sim.plan import Array
+
+app = typer.Typer(
+    help="What would my compressed network do on that accelerator?",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+USAGE: type[Any] = typer.BadParameter.__mro__[2]
+"""What the parser raises for a wrong option: the base class of BadParameter and UsageError."""
+
+Out = Annotated[Path | None, typer.Option(help="Folder to write results into.", metavar="DIR")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        typer.echo(f"tapeout {version('tapeout')}")
+        raise typer.Exit
+
+
+@app.callback()
+def tapeout(
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_version, help="Print the version.")
+    ] = False,
+) -> None:
+    """What would my compressed network do on that accelerator?"""
+
+
+@app.command()
+def run(
+    arch: Annotated[str, typer.Argument(metavar="ARCH[:CONFIG]", help="An accelerator: see `tapeout show archs`.")],
+    workload: Annotated[str, typer.Argument(help="A zoo name, .yaml, .onnx, saved folder or published archive.")],
+    config: Annotated[str | None, typer.Option(metavar="NAME|FILE", help="Configuration, if not in ARCH.")] = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a setting.")] = None,
+    input_: Annotated[
+        list[str] | None, typer.Option("--input", metavar="[NAME=]FILE.npy", help="Input arrays, [images, *shape].")
+    ] = None,
+    batch: Annotated[int, typer.Option(help="Images of the workload's own inputs.")] = 1,
+    engine: Annotated[str, typer.Option(metavar="fast|des", help="Compiled recurrence or simpy processes.")] = "fast",
+    seed: Annotated[int, typer.Option(help="Of everything that is drawn.")] = 0,
+    check: Annotated[bool, typer.Option("--check", help="Run both engines and compare every event.")] = False,
+    timing_only: Annotated[bool, typer.Option("--timing-only", help="Leave out the datapath and its proof.")] = False,
+    trace: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a Perfetto trace.")] = None,
+    out: Out = None,
+    as_json: Json = False,
+) -> None:
+    """Run a workload on an accelerator: cycles, stalls, traffic, energy, and proof that the numbers are right."""
+    from tapeout import session
+
+    with progress() as told:
+        result = session.run(
+            arch,
+            workload,
+            read_inputs(input_ or []),
+            parse_settings(set_ or []),
+            config,
+            batch,
+            parse_engine(engine),
+            seed,
+            check,
+            timing_only,
+            told,
+        )
+    if trace:
+        from sim import tracefile
+
+        tracefile.write(trace, result.plan, result.timelines)
+    if out:
+        typer.echo(f"wrote {result.save(out)}", err=True)
+    if as_json:
+        typer.echo(result.to_json(run=True), nl=False)
+    else:
+        from reports import tables
+
+        typer.echo(tables.result(result))
+    equal = result.data["equivalence"]
+    if equal and not equal["passed"]:
+        raise CheckError(f"the numbers differ, first in layer {equal['first_failing_layer']}")
+
+
+@app.command()
+def reproduce(
+    archs: Annotated[list[str] | None, typer.Argument(metavar="[ARCH]...", help="Default: all.")] = None,
+    out: Out = None,
+    as_json: Json = False,
+) -> None:
+    """Published figures: the paper's, ours, the error, and what became of each row."""
+    from reports import reproduce as figures
+
+    with progress() as told:
+        found = figures.evaluate(archs or [], told)
+    if out:
+        for path in figures.save(found, out):
+            typer.echo(f"wrote {path}", err=True)
+    typer.echo(json.dumps(figures.records(found), indent=2) if as_json else figures.table(found))
+    broken = [measured for measured in found if measured.outcome == "broken"]
+    if broken:
+        raise CheckError(f"{len(broken)} of {len(found)} rows broke, first {broken[0].row.id}: {broken[0].why}")
+
+
+@app.command()
+def show(what: Annotated[str, typer.Argument(metavar="archs|workloads|families|metrics|METRIC")]) -> None:
+    """What there is to run, and what a figure means."""
+    from tapeout import catalogue
+
+    typer.echo(catalogue.show(what))
+
+
+@app.command()
+def new_arch(
+    name: Annotated[str, typer.Argument(help="A lower-case Python name.")],
+    into: Annotated[Path, typer.Option(metavar="DIR", help="The folder of accelerators.")] = Path("archs"),
+) -> None:
+    """Write a small accelerator to start from: a folder that passes the contract tests as it is."""
+    from tapeout import scaffold
+
+    for path in scaffold.write(name, into):
+        typer.echo(path)
+    typer.echo(f"next: pytest tests/test_archs.py -k {name}; tapeout run {name} lenet-300-100 --check")
+
+
+def parse_settings(texts: list[str]) -> dict[str, object]:
+    """`KEY=VALUE` texts as a mapping; the last of one key wins, as in any command line."""
+    pairs = [text.partition("=") for text in texts]
+    for text, (key, equals, _) in zip(texts, pairs, strict=True):
+        if not key or not equals:
+            raise InputError(f"found {text!r}; allowed: KEY=VALUE", where="--set")
+    return {key: value for key, _, value in pairs}
+
+
+def parse_engine(text: str) -> Literal["fast", "des"]:
+    """The engine called `text`."""
+    if text == "fast":
+        return "fast"
+    if text == "des":
+        return "des"
+    raise InputError(f"found {text!r}; {nearest(text, ['fast', 'des'])}", where="--engine")
+
+
+def read_inputs(texts: list[str]) -> "dict[str, Array] | Array | None":
+    """Arrays by name from `NAME=FILE.npy`, or the one array of a lone `FILE.npy`; None for no texts."""
+    if len(texts) == 1 and ("=" not in texts[0] or Path(texts[0]).is_file()):
+        return read_array(texts[0])
+    arrays = {}
+    for text in texts:
+        name, equals, path = text.partition("=")
+        if not equals or name in arrays:
+            raise InputError(f"found {text!r}; allowed: NAME=FILE.npy, each name once", where="--input")
+        arrays[name] = read_array(path)
+    return arrays or None
+
+
+def read_array(path: str) -> "Array":
+    """The array in an .npy file; pickled objects are never loaded."""
+    import numpy as np
+
+    try:
+        with open(path, "rb") as file:
+            array = np.lib.format.read_array(file, allow_pickle=False)
+    except OSError as error:
+        raise InputError(error.strerror or "cannot be read", where=path) from None
+    except ValueError as error:
+        said = "pickled objects; allowed: numbers" if "pickle" in str(error).lower() else "not an .npy file"
+        raise InputError(said, where=path) from None
+    return array
+
+
+@contextmanager
+def progress() -> Iterator[Callable[[str, int, int], None]]:
+    """A progress bar with ETA on stderr, when that is a terminal."""
+    if not sys.stderr.isatty():
+        yield lambda what, done, steps: None
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("", total=None)
+        yield lambda what, done, steps: bar.update(task, description=what, completed=done, total=steps)
+
+
+def main() -> None:
+    """The command `tapeout`: errors are one line; 0 fine, 1 a check failed, 2 bad input."""
+    try:
+        app(args=sys.argv[1:] or ["--help"], standalone_mode=False)
+    except SimError as error:
+        _stop(str(error), error.exit_code)
+    except USAGE as error:
+        _stop(error.format_message(), 2)
+    except (KeyboardInterrupt, typer.Abort):
+        _stop("stopped", 130)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(1)
+
+
+def _stop(message: str, code: int) -> None:
+    typer.echo(" ".join(message.split()), err=True)
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,143 @@
+"""One run from its request to its result: find the machine, load the workload, check the inputs, execute."""
+
+import hashlib
+import platform
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+import archs
+from sim.errors import InputError, nearest
+from sim.plan import Array, Machine
+from sim.result import Request, Result, Source
+from sim.run import Progress, execute
+from workloads.execute import execute as forward
+from workloads.generate import fill
+from workloads.load import Workload, load
+from workloads.network import Network
+
+FLOAT_MACS = 5_000_000_000
+"""Beyond this many MACs the float forward pass, which fidelity is measured against, would take longer than the run."""
+
+
+def run(
+    arch: str,
+    workload: str | Workload,
+    inputs: Mapping[str, Array] | Array | None = None,
+    settings: Mapping[str, object] | None = None,
+    config: str | None = None,
+    batch: int = 1,
+    engine: Literal["fast", "des"] = "fast",
+    seed: int = 0,
+    check: bool = False,
+    timing_only: bool = False,
+    progress: Progress = lambda what, done, steps: None,
+) -> Result:
+    """See tapeout.run; `progress` is told what is being done."""
+    began = time.perf_counter()
+    if batch < 1:
+        raise InputError(f"found {batch}; allowed: 1 or more", where="--batch")
+    if seed < 0:
+        raise InputError(f"found {seed}; allowed: 0 or more", where="--seed")
+    name, config = named(arch, config)
+    given = dict(settings or {})
+    own_prices = given.pop("energy", None)
+    plugin, spec = archs.find(name), archs.settings(name, config, given)
+    machine, prices = _priced(plugin.machine(spec), own_prices)
+    work = load(workload, seed, batch) if isinstance(workload, str) else workload
+    network = work.network if timing_only else fill(work.network, seed)
+    arrays = work.inputs if inputs is None else _checked(work.network, inputs, batch)
+    request = Request(
+        arch=name,
+        config=spec.model_dump(mode="json") | prices,
+        workload=Source(work.name, work.source, work.sha256),
+        inputs_sha256=digest(arrays),
+        images=len(next(iter(arrays.values()))),
+        engine=engine,
+        seed=seed,
+        check=check,
+        timing_only=timing_only,
+    )
+    loaded = time.perf_counter()
+    floats = None if timing_only else _floats(network, arrays)
+    compared = time.perf_counter()
+    result = execute(plugin, spec, network, arrays, request, machine, floats, progress)
+    walls = {"load": loaded - began, "float": compared - loaded} | result.run["wall_s"]
+    result.run.update(command=sys.argv, host=_host(), wall_s=walls | {"total": time.perf_counter() - began})
+    return result
+
+
+def named(arch: str, config: str | None = None) -> tuple[str, str | None]:
+    """`NAME[:CONFIG]` as name and configuration; naming one twice is an error."""
+    name, _, inline = arch.partition(":")
+    if inline and config:
+        raise InputError(f"a configuration is named twice: {inline} and {config}", where="--config")
+    return name, inline or config
+
+
+def _priced(machine: Machine, own: object) -> tuple[Machine, dict[str, Any]]:
+    """The machine with a user's own prices, and what the result's config says of them."""
+    if own is None:
+        return machine, {}
+    path = Path(str(own))
+    table = machine.energy.override(path)
+    return replace(machine, energy=table), {"energy": hashlib.sha256(path.read_bytes()).hexdigest()}
+
+
+def _checked(network: Network, inputs: Mapping[str, Array] | Array, batch: int) -> dict[str, Array]:
+    """Arrays by input name, `[images, *shape]`, of one number of images and finite."""
+    if not isinstance(inputs, Mapping):
+        if len(network.inputs) > 1:
+            raise InputError(
+                f"{network.name} has several inputs: {', '.join(network.inputs)}; name the file's: NAME=FILE"
+            )
+        inputs = {next(iter(network.inputs)): inputs}
+    arrays = {name: _fitted(network, name, np.asarray(array)) for name, array in inputs.items()}
+    if missing := [name for name in network.inputs if name not in arrays]:
+        raise InputError(f"input {missing[0]} is missing", where="--input")
+    images = {len(array) for array in arrays.values()}
+    if len(images) > 1 or (batch != 1 and images != {batch}):
+        raise InputError(f"found {sorted(images)} images and a batch of {batch}; allowed: one number", where="--input")
+    return arrays
+
+
+def _fitted(network: Network, name: str, array: Array) -> Array:
+    known = dict(network.inputs) | {layer.name: network.shapes[layer.inputs[0]] for layer in network.layers}
+    if name not in known:
+        raise InputError(f"unknown input; {nearest(name, network.inputs)}", where="--input", setting=name)
+    if array.dtype.kind not in "biuf":
+        raise InputError(f"found {array.dtype}; allowed: integers or floats", where="--input", setting=name)
+    shape = known[name]
+    if array.shape == shape:
+        array = array[None]
+    if array.shape[1:] != shape or not len(array):
+        wanted = f"{shape} or (images, {', '.join(map(str, shape))})"
+        raise InputError(f"found shape {array.shape}; allowed: {wanted}", where="--input", setting=name)
+    if not np.isfinite(array).all():
+        raise InputError("found nan or infinity; allowed: finite numbers", where="--input", setting=name)
+    return array
+
+
+def digest(arrays: Mapping[str, Array]) -> str:
+    """SHA-256 of names, types, shapes and bytes."""
+    state = hashlib.sha256()
+    for name, array in sorted(arrays.items()):
+        state.update(f"{name} {array.dtype.str} {array.shape};".encode())
+        state.update(np.ascontiguousarray(array).data)
+    return state.hexdigest()
+
+
+def _floats(network: Network, arrays: Mapping[str, Array]) -> dict[str, Array] | None:
+    """Every layer in floating point; None where it would take too long."""
+    images = len(next(iter(arrays.values())))
+    macs = sum(network.macs(layer.name) for layer in network.layers) * images
+    return forward(network, arrays) if macs <= FLOAT_MACS else None
+
+
+def _host() -> dict[str, str]:
+    return {"python": platform.python_version(), "machine": platform.machine(), "system": platform.system()}
