@@ -1,0 +1,136 @@
+"""Number formats of the chip, as integers in steps of 2^-9, and how the host prepares weights, scale, bias and pixels.
+
+Pixels, scale and bias are Q2.9 (12 bit), channel sums Q7.9 (17 bit), scaled sums Q10.18 (29 bit), outputs Q2.9 again by
+floor and clamp. |sum| <= 2^16, |alpha| <= 2^11 and |beta << 9| <= 2^20, so a scaled sum with its bias is at most
+2^27 + 2^20 < 2^28: the 29 bits hold it, and no further bit is a question.
+"""
+
+from dataclasses import dataclass
+from zlib import crc32
+
+import numpy as np
+
+from archs.yodann.settings import Yodann
+from sim.errors import InputError
+from workloads.formats.binary import Binary, magnitudes
+from workloads.network import Array, Layer, Network
+from workloads.ops import BatchNorm, Conv
+
+FRACTION = 9
+STEP = 2.0**-FRACTION
+PIXEL = (-(2**11), 2**11 - 1)
+SUM = (-(2**16), 2**16 - 1)
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Filters:
+    """What the chip and its scale-bias unit hold for a layer.
+
+    `weight` float32 (co, ci/groups, kh, kw) of whole numbers: +-1, or Q2.9 steps in the fixed-point baseline, whose
+    products have 18 fraction bits (`shift` 9 of them are dropped after the channel sum). `alpha`, `beta` int32 [co] in steps of 2^-9.
+    """
+
+    weight: Array
+    alpha: Array
+    beta: Array
+    shift: int
+    exact: bool
+    """Whether weights, scale and bias are stored without any rounding."""
+    notes: tuple[str, ...] = ()
+
+
+def takes(network: Network, name: str) -> str:
+    """Why the chip does not take a layer; empty where it does."""
+    op = network.layer(name).op
+    if not isinstance(op, Conv):
+        return f"{op.kind} runs on the host"
+    if len(op.kernel) != 2:
+        return f"{len(op.kernel)}-D convolution; the chip's window is 2-D"
+    if max(op.dilation) > 1:
+        return f"dilation {op.dilation[0]} x {op.dilation[1]}; the chip's window is dense"
+    return ""
+
+
+def folded(network: Network, name: str) -> Layer | None:
+    """The batch norm that the scale-bias unit absorbs: the only reader of convolution `name`."""
+    readers = list(network.graph.successors(name))
+    layer = network.layer(readers[0]) if len(readers) == 1 else None
+    return layer if layer is not None and isinstance(layer.op, BatchNorm) else None
+
+
+def filters(spec: Yodann, network: Network, layer: Layer) -> Filters:
+    """Weights, scale and bias of `layer`, with the batch norm behind it folded in. Layers without weights get seeded ones."""
+    if "weight" not in layer.params:
+        return _seeded(spec, network, layer)
+    scale, weight, exact = _weights(spec, layer)
+    bias = layer.array("bias").astype(np.float64) if "bias" in layer.params else np.zeros(len(weight))
+    norm = folded(network, layer.name)
+    if norm is not None and norm.params:
+        scale, bias = _absorb(norm, scale, bias)
+    alpha, beta = _quantise(scale), _quantise(bias)
+    rounded = bool((alpha * STEP != scale).any() or (beta * STEP != bias).any())
+    notes = (f"{layer.name}: scale and bias rounded to Q2.9",) if rounded else ()
+    clipped = int(((np.abs(scale) > 4) | (np.abs(bias) > 4)).sum())
+    if clipped:
+        notes += (f"{layer.name}: {clipped} channels have a scale or bias beyond +-4; clamped",)
+    return Filters(weight, alpha, beta, FRACTION if spec.weights == "q2.9" else 0, exact and not rounded, notes)
+
+
+def _weights(spec: Yodann, layer: Layer) -> tuple[Array, Array, bool]:
+    """(float64 scale [co], weight in whole numbers, exact)."""
+    tensor = layer.params["weight"]
+    if spec.weights == "q2.9":
+        real = np.asarray(layer.array("weight"), np.float64)
+        fixed = _quantise(real)
+        return np.ones(len(real)), fixed.astype(np.float32), bool((fixed * STEP == real).all())
+    if isinstance(tensor, Binary):
+        return tensor.scale.astype(np.float64), tensor.signs().astype(np.float32), True
+    real = layer.array("weight")
+    scale = magnitudes(real)
+    if scale is None:
+        raise InputError(
+            "its weights are not binary (one magnitude an output, no zeros); binarise them first: tapeout compress "
+            "WORKLOAD --apply 'binary()', or run the 12-bit baseline: --config q2.9-8x8",
+            setting=layer.name,
+        )
+    return scale.astype(np.float64), np.copysign(np.float32(1), real), True
+
+
+def _absorb(norm: Layer, scale: Array, bias: Array) -> tuple[Array, Array]:
+    """Scale and bias of sum -> batch norm(scale * sum + bias)."""
+    op = norm.op
+    assert isinstance(op, BatchNorm)
+    gain = norm.array("gamma") if "gamma" in norm.params else 1.0
+    factor = np.asarray(gain / np.sqrt(norm.array("var") + op.epsilon), np.float64)
+    offset = norm.array("beta") if "beta" in norm.params else 0.0
+    return scale * factor, (bias - norm.array("mean")) * factor + offset
+
+
+def _quantise(real: Array) -> Array:
+    """Nearest Q2.9, int32."""
+    return np.clip(np.rint(np.asarray(real, np.float64) / STEP), *PIXEL).astype(np.int32)
+
+
+def _seeded(spec: Yodann, network: Network, layer: Layer) -> Filters:
+    """Random weights for a layer that is only a shape, the same in every run; a scale that keeps the variance."""
+    op = layer.op
+    assert isinstance(op, Conv)
+    shape = op.parameters(*network.sources(layer.name))["weight"]
+    rng = np.random.default_rng(crc32(f"{network.name}/{layer.name}".encode()))
+    weight = rng.integers(0, 2, shape, np.int8).astype(np.float32) * 2 - 1
+    if spec.weights == "q2.9":
+        weight = rng.integers(-64, 65, shape).astype(np.float32)
+    fan_in = int(np.prod(shape[1:]))
+    alpha = np.full(shape[0], max(1, round(1.4142 * fan_in**-0.5 / STEP)), np.int32)
+    beta = rng.integers(-32, 33, shape[0]).astype(np.int32)
+    note = f"{layer.name}: has no weights; seeded random ones stand in"
+    return Filters(weight, alpha, beta, FRACTION if spec.weights == "q2.9" else 0, True, (note,))
+
+
+def to_pixels(spec: Yodann, real: Array) -> tuple[Array, int]:
+    """Real numbers as Q2.9 steps in float32 (exact), and how many were clamped."""
+    steps = np.asarray(real, np.float32 if real.dtype != np.float64 else np.float64) / STEP
+    whole = np.floor(steps) if spec.pixels == "truncate" else np.rint(steps)
+    clamped = int(np.count_nonzero(whole > PIXEL[1])) + int(np.count_nonzero(whole < PIXEL[0]))
+    np.clip(whole, *PIXEL, out=whole)
+    return whole.astype(np.float32, copy=False), clamped

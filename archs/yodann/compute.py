@@ -1,0 +1,97 @@
+"""A whole network's numbers: convolutions on the chip, everything else on the host in floating point."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from archs.yodann import datapath, oracle
+from archs.yodann.arithmetic import PIXEL, STEP, Filters, filters, folded, takes, to_pixels
+from archs.yodann.geometry import Cut, cut
+from archs.yodann.settings import Yodann
+from workloads.execute import forward
+from workloads.network import Array, Layer, Network
+from workloads.ops import BatchNorm, Conv
+
+Convolve = Callable[[Layer, Filters, Array], tuple[Array, int]]
+
+
+@dataclass
+class Walk:
+    """What a walk over the network collects. `values` are real numbers, [images, *shape], by layer."""
+
+    values: dict[str, Array]
+    outputs: dict[str, Array] = field(default_factory=dict)
+    activations: dict[str, Array] = field(default_factory=dict)
+    limited: int = 0
+    exact: bool = True
+    notes: list[str] = field(default_factory=list)
+
+
+def compute(spec: Yodann, network: Network, inputs: Mapping[str, Array]) -> Walk:
+    """Every layer that has its inputs, through the fast datapath."""
+
+    def convolve(layer: Layer, held: Filters, image: Array) -> tuple[Array, int]:
+        return datapath.convolve(_cut(spec, network, layer), held, image)
+
+    return walk(spec, network, inputs, convolve)
+
+
+def reference(spec: Yodann, network: Network, inputs: Mapping[str, Array]) -> dict[str, Array]:
+    """The chip's layers by plain integer convolution in the chip's order."""
+
+    def convolve(layer: Layer, held: Filters, image: Array) -> tuple[Array, int]:
+        assert isinstance(layer.op, Conv)
+        return oracle.convolve(spec, layer.op, held, image), 0
+
+    return walk(spec, network, inputs, convolve).outputs
+
+
+def walk(spec: Yodann, network: Network, inputs: Mapping[str, Array], convolve: Convolve) -> Walk:
+    """Go through the layers in order; what lacks parameters or inputs on the host is left out, with a note."""
+    state = Walk({name: np.asarray(inputs[name]) for name in network.inputs if name in inputs})
+    for layer in network.layers:
+        given = inputs.get(layer.name)
+        sources = [state.values.get(name) for name in layer.inputs] if given is None else [np.asarray(given)]
+        known = [source for source in sources if source is not None]
+        if len(known) < len(sources):
+            continue
+        if not takes(network, layer.name):
+            _chip(spec, network, layer, known[0], convolve, state)
+        elif _absorbed(network, layer):
+            state.values[layer.name] = known[0]
+        elif set(layer.op.parameters(*network.sources(layer.name))) <= set(layer.params):
+            state.values[layer.name] = np.asarray(forward(layer.op, layer.params, known))
+        else:
+            state.notes.append(f"{layer.name}: runs on the host and has no parameters; not computed")
+    return state
+
+
+def _chip(spec: Yodann, network: Network, layer: Layer, real: Array, convolve: Convolve, state: Walk) -> None:
+    """One convolution layer for all images."""
+    held = filters(spec, network, layer)
+    images = np.empty((len(real), *network.shapes[layer.name]), np.int32)
+    pixels = np.empty(real.shape, np.int16)
+    for number, image in enumerate(real):
+        steps, clamped = to_pixels(spec, image)
+        pixels[number] = steps
+        images[number], limited = convolve(layer, held, steps)
+        state.limited += clamped + limited
+    state.outputs[layer.name], state.activations[layer.name] = images, pixels
+    state.values[layer.name] = images * np.float32(STEP)
+    state.exact &= held.exact
+    state.notes += held.notes
+    outside = int(np.count_nonzero((images < PIXEL[0]) | (images > PIXEL[1])))
+    if outside:
+        state.notes.append(f"{layer.name}: {outside} sums of partial images lie beyond Q2.9; the next layer clamps them")
+
+
+def _absorbed(network: Network, layer: Layer) -> bool:
+    """Whether a batch norm is part of the convolution before it."""
+    if not isinstance(layer.op, BatchNorm) or layer.inputs[0] in network.inputs or takes(network, layer.inputs[0]):
+        return False
+    return folded(network, layer.inputs[0]) is not None
+
+
+def _cut(spec: Yodann, network: Network, layer: Layer) -> Cut:
+    return cut(spec, network, layer)
