@@ -6,11 +6,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from sim.errors import InputError, nearest
-from workloads import generate
+from workloads import generate, trained
 from workloads.network import Array, Layer, Network
 from workloads.read_yaml import NetworkFile, Published, read_network
 
 ZOO = Path(__file__).parent / "zoo"
+TRAINED = ZOO / "trained"
+"""Networks with the tensors that our own training gave them; a name that stands in both places means this one."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -30,7 +32,7 @@ class Workload:
 def names() -> list[str]:
     """All zoo names."""
     return sorted(
-        {path.stem for path in ZOO.glob("*.yaml")} | {path.parent.name for path in ZOO.glob("*/network.yaml")}
+        {path.stem for path in ZOO.glob("*.yaml")} | {path.parent.name for path in TRAINED.glob("*/network.yaml")}
     )
 
 
@@ -38,13 +40,14 @@ def load(text: str, seed: int = 0, images: int = 1, shapes: Mapping[str, tuple[i
     """The workload called `text`, or in the file or folder `text`.
 
     Layers whose density is known get seeded sparse tensors, inputs seeded activations; layers of which only shapes are
-    known stay without tensors (`generate.fill` makes them). `shapes` pins open axes of an ONNX network's inputs.
+    known stay without tensors (`generate.fill` makes them). A network that was trained here gets the held-out images of
+    its data set, with their labels. `shapes` pins open axes of an ONNX network's inputs.
     """
     path = _path(text)
     read = _read(path, shapes or {})
     network = _filled(read.network, seed)
-    inputs = _activations(network, seed, images)
-    return Workload(read.network.name, network, inputs, read.source, sha256(path), published=read.published)
+    inputs, labels = _inputs(path, network, seed, images)
+    return Workload(read.network.name, network, inputs, read.source, sha256(path), labels, read.published)
 
 
 def sha256(path: Path) -> str:
@@ -59,7 +62,7 @@ def sha256(path: Path) -> str:
 
 def _path(text: str) -> Path:
     """The file or folder that `text` means: a zoo name where there is one, else a path."""
-    for path in (ZOO / f"{text}.yaml", ZOO / text):
+    for path in (TRAINED / text, ZOO / f"{text}.yaml"):
         if Path(text).name == text and path.exists() and text not in ("", ".", ".."):
             return path
     path = Path(text)
@@ -112,6 +115,14 @@ def _filled(network: Network, seed: int) -> Network:
     """Seeded tensors for the layers whose weight density is known."""
     known = [layer for layer in network.layers if "weight" in (layer.density or {})]
     return network.replace({layer.name: generate.filled(network, layer, seed) for layer in known})
+
+
+def _inputs(path: Path, network: Network, seed: int, images: int) -> tuple[dict[str, Array], Array | None]:
+    """Inputs, and labels where they are known: of the data set that a record in the folder names, else seeded ones."""
+    record = trained.read_record(path)
+    if record is None:
+        return _activations(network, seed, images), None
+    return trained.examples(network, record, images, generate.generator(seed, "digits"))
 
 
 def _activations(network: Network, seed: int, images: int) -> dict[str, Array]:

@@ -5,6 +5,7 @@ all held-out images; a test repeats the measurement.
 """
 
 import json
+from math import prod
 from pathlib import Path
 from typing import Literal
 
@@ -12,11 +13,16 @@ import numpy as np
 from pydantic import PositiveInt
 
 from sim.config import Spec, load
+from sim.errors import InputError
 from workloads import digits
 from workloads.execute import execute
 from workloads.network import Array, Network
+from workloads.tensor import Shape
 
 RECORD = "training.yaml"
+INKED = 0.19
+"""Share of the pixels of a digit that are not zero."""
+Inputs = dict[str, Array]
 
 
 class Record(Spec):
@@ -40,16 +46,38 @@ def write_record(folder: Path, record: Record) -> None:
     (folder / RECORD).write_text("".join(f"{key}: {json.dumps(value)}\n" for key, value in record.model_dump().items()))
 
 
-def held_out(network: Network, divide_by: int, count: int) -> tuple[dict[str, Array], Array]:
+def examples(network: Network, record: Record, count: int, rng: np.random.Generator) -> tuple[Inputs, Array | None]:
+    """`count` held-out digits and their labels; where the digits are not installed, random pixels as often inked."""
+    name, shape = _entry(network)
+    try:
+        return held_out(network, record.divide_by, count)
+    except InputError:
+        pixels = rng.integers(1, 256, (count, *shape), np.uint8) * (rng.random((count, *shape)) < INKED)
+        return {name: _scaled(pixels, record.divide_by)}, None
+
+
+def held_out(network: Network, divide_by: int, count: int) -> tuple[Inputs, Array]:
     """The first `count` held-out digits as the network's input, and their labels; more than there are begin anew.
 
     InputError with the install hint when the digits are not installed.
     """
     loaded = digits.load()
     chosen = np.arange(count) % len(loaded.test_labels)
-    ((name, shape),) = network.inputs.items()
+    name, shape = _entry(network)
     pixels = loaded.test_images[chosen].reshape(count, *shape)
-    return {name: pixels if divide_by == 1 else pixels / np.float32(divide_by)}, loaded.test_labels[chosen]
+    return {name: _scaled(pixels, divide_by)}, loaded.test_labels[chosen]
+
+
+def _entry(network: Network) -> tuple[str, Shape]:
+    """Name and shape of the one input, which must hold a digit."""
+    for name, shape in network.inputs.items():
+        if len(network.inputs) == 1 and prod(shape) == digits.SIDE**2:
+            return name, shape
+    raise InputError(f"inputs {network.inputs} do not take one digit of 28 x 28 pixels", where=network.name)
+
+
+def _scaled(pixels: Array, divide_by: int) -> Array:
+    return pixels if divide_by == 1 else pixels / np.float32(divide_by)
 
 
 def accuracy(network: Network, divide_by: int) -> tuple[float, int]:
