@@ -200,6 +200,9 @@ Bytes = Annotated[float, _quantity("B")]
 BytesPerSecond = Annotated[float, _quantity("B/s")]
 JoulesPerBit = Annotated[float, _quantity("J/bit")]
 
+File = Annotated[Path, BeforeValidator(lambda value: Path(value) if isinstance(value, str) else value)]
+"""A path, as text in YAML; relative to where one stands."""
+
 AnySpec = TypeVar("AnySpec", bound=BaseModel)
 
 

@@ -45,10 +45,10 @@ def run(
     if seed < 0:
         raise InputError(f"found {seed}; allowed: 0 or more", where="--seed")
     name, config = named(arch, config)
-    given = dict(settings or {})
-    own_prices = given.pop("energy", None)
-    plugin, spec = archs.find(name), archs.settings(name, config, given)
-    machine, prices = _priced(plugin.machine(spec), own_prices)
+    plugin, given = archs.find(name), dict(settings or {})
+    own_prices = None if "energy" in plugin.SPEC.model_fields else given.pop("energy", None)
+    spec = archs.settings(name, config, given)
+    machine, prices = _priced(plugin.machine(spec), own_prices, getattr(spec, "energy", None))
     work = load(workload, seed, batch) if isinstance(workload, str) else workload
     network = work.network if timing_only else fill(work.network, seed)
     arrays = work.inputs if inputs is None else _checked(work.network, inputs, batch)
@@ -80,13 +80,12 @@ def named(arch: str, config: str | None = None) -> tuple[str, str | None]:
     return name, inline or config
 
 
-def _priced(machine: Machine, own: object) -> tuple[Machine, dict[str, Any]]:
-    """The machine with a user's own prices, and what the result's config says of them."""
-    if own is None:
-        return machine, {}
-    path = Path(str(own))
-    table = machine.energy.override(path)
-    return replace(machine, energy=table), {"energy": hashlib.sha256(path.read_bytes()).hexdigest()}
+def _priced(machine: Machine, own: object, used: object) -> tuple[Machine, dict[str, str]]:
+    """The machine with a user's `own` prices, and the digest of that file, or of the one the machine `used` itself."""
+    if own is not None:
+        machine = replace(machine, energy=machine.energy.override(Path(str(own))))
+    path = own or used
+    return machine, {"energy": hashlib.sha256(Path(str(path)).read_bytes()).hexdigest()} if path else {}
 
 
 def _checked(network: Network, inputs: Mapping[str, Array] | Array, batch: int) -> dict[str, Array]:

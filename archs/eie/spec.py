@@ -1,11 +1,10 @@
 """EIE's settings; the defaults are the machine of the ISCA 2016 paper."""
 
-from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from sim.config import Hertz, Spec
+from sim.config import File, Hertz, Spec
 
 Count = Annotated[int, Field(ge=1, le=4096)]
 
@@ -32,7 +31,7 @@ class EieSpec(Spec):
     pointer_kib: Annotated[float, Field(gt=0)] = 32
     activation_kib: Annotated[float, Field(gt=0)] = 2
     """SRAM per PE (Table II)."""
-    energy: Path | None = None
+    energy: File | None = None
     """A YAML file with one's own technology numbers, in the form of energy.yaml."""
 
     @model_validator(mode="after")
