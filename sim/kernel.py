@@ -17,12 +17,14 @@ SRC, DST, DEPTH, LATENCY, CREDIT, INITIAL = range(6)
 PUT_KIND, PUT, TAKE_KIND, TAKE, TOKENS_AHEAD, SLOTS_AHEAD = range(6, 12)
 SCALAR, BY_FIRING, BY_LANE = range(3)
 NEVER = -1  # TOKENS_AHEAD or SLOTS_AHEAD of a FIFO that is not single-rate
-BATCH = 8192  # times per batch: its buffers stay in the first-level cache
+FEW = 24  # firings below which a loop beats making array views
+BATCH = 2048  # times per batch: its buffers stay in the first-level cache
 
 jit = numba.njit(cache=True, nogil=True, error_model="numpy")
+inline = numba.njit(cache=True, nogil=True, error_model="numpy", inline="always")
 
 
-@jit
+@inline
 def _tokens(kind: int, rate: int, prefix: Any, firings: int) -> int:
     """Tokens moved by the first `firings` firings."""
     return rate * firings if kind == 0 else prefix[rate + firings]
@@ -32,7 +34,7 @@ def _tokens(kind: int, rate: int, prefix: Any, firings: int) -> int:
 def _most(kind: int, rate: int, prefix: Any, amount: int, low: int, high: int) -> int:
     """The largest count of firings in [low, high] that moves at most `amount` tokens; `low` is known to."""
     if kind == 0:
-        return high if rate == 0 else min(high, amount // rate)
+        return min(high, amount) if rate == 1 else high if rate == 0 else min(high, amount // rate)
     step = 1
     while low + step <= high and prefix[rate + low + step] <= amount:
         low += step
@@ -58,133 +60,156 @@ def _first(kind: int, rate: int, prefix: Any, need: int, guess: int) -> int:
 
 
 @jit
-def _raise(buffer: Any, at: int, lanes: int, times: Any, row: int, other: int, delay: int) -> None:
-    """buffer[at : at + lanes] becomes the maximum of itself and a neighbour's row of `other` lanes plus `delay`."""
+def _raise(mine: Any, lanes: int, theirs: Any, other: int, delay: int) -> None:
+    """Rows of `lanes` times become the maximum of themselves and a neighbour's rows of `other` times plus `delay`."""
     if other == lanes:
-        mine, theirs = buffer[at : at + lanes], times[row : row + lanes]
-        for lane in range(lanes):
-            mine[lane] = max(mine[lane], theirs[lane] + delay)
+        for x in range(len(mine)):
+            mine[x] = max(mine[x], theirs[x] + delay)
     elif other == 1:
-        mine, time = buffer[at : at + lanes], times[row] + delay
-        for lane in range(lanes):
-            mine[lane] = max(mine[lane], time)
+        rows = mine.reshape(len(theirs), lanes)
+        for k in range(len(theirs)):
+            time = theirs[k] + delay
+            for lane in range(lanes):
+                rows[k, lane] = max(rows[k, lane], time)
     else:
-        theirs = times[row : row + other]
-        latest = theirs[0]
-        for lane in range(other):
-            latest = max(latest, theirs[lane])
-        buffer[at] = max(buffer[at], latest + delay)
+        rows = theirs.reshape(len(mine), other)
+        for k in range(len(mine)):
+            latest = rows[k, 0]
+            for lane in range(other):
+                latest = max(latest, rows[k, lane])
+            mine[k] = max(mine[k], latest + delay)
 
 
-@jit
-def _inputs(buffer: Any, first: int, end: int, stage: Any, stages: Any, fifos: Any, prefix: Any, release: Any,
-            seen: Any, edges: Any) -> None:  # fmt: skip
+@inline
+def _inputs(buffer: Any, first: int, end: int, i: int, stages: Any, fifos: Any, prefix: Any, release: Any, seen: Any,
+            edges: Any) -> None:  # fmt: skip
     """Raise the buffer of firings [first, end) to the time at which all their tokens can be taken."""
-    lanes = stage[LANES]
-    for slot in range(stage[IN_FROM], stage[IN_TO]):
+    lanes = stages[i, LANES]
+    for slot in range(stages[i, IN_FROM], stages[i, IN_TO]):
         e = edges[slot]
-        fifo = fifos[e]
-        source = stages[fifo[SRC]]
-        other, base, delay, ahead = source[LANES], source[BASE], fifo[LATENCY], fifo[TOKENS_AHEAD]
+        source, delay, ahead = fifos[e, SRC], fifos[e, LATENCY], fifos[e, TOKENS_AHEAD]
+        other, base = stages[source, LANES], stages[source, BASE]
         if ahead != NEVER:
             begin = max(first, ahead)
-            if begin >= end:
-                continue
-            if other == lanes:
-                mine = buffer[(begin - first) * lanes : (end - first) * lanes]
-                theirs = release[base + (begin - ahead) * lanes : base + (end - ahead) * lanes]
-                for x in range(len(mine)):
-                    mine[x] = max(mine[x], theirs[x] + delay)
-            else:
+            if lanes == other == 1 and end - begin < FEW:
                 for k in range(begin, end):
-                    _raise(buffer, (k - first) * lanes, lanes, release, base + (k - ahead) * other, other, delay)
+                    buffer[k - first] = max(buffer[k - first], release[base + k - ahead] + delay)
+            elif begin < end:
+                theirs = release[base + (begin - ahead) * other : base + (end - ahead) * other]
+                _raise(buffer[(begin - first) * lanes : (end - first) * lanes], lanes, theirs, other, delay)
             continue
         for k in range(first, end):
-            need = _tokens(fifo[TAKE_KIND], fifo[TAKE], prefix, k + 1) - fifo[INITIAL]
+            need = _tokens(fifos[e, TAKE_KIND], fifos[e, TAKE], prefix, k + 1) - fifos[e, INITIAL]
             if need > 0:
-                seen[e] = _first(fifo[PUT_KIND], fifo[PUT], prefix, need, seen[e])
-                _raise(buffer, (k - first) * lanes, lanes, release, base + seen[e] * other, other, delay)
+                seen[e] = _first(fifos[e, PUT_KIND], fifos[e, PUT], prefix, need, seen[e])
+                _raise_row(buffer, (k - first) * lanes, lanes, release, base + seen[e] * other, other, delay)
 
 
-@jit
-def _outputs(buffer: Any, first: int, end: int, stage: Any, stages: Any, fifos: Any, prefix: Any, start: Any,
-             seen: Any, edges: Any) -> None:  # fmt: skip
+@inline
+def _outputs(buffer: Any, first: int, end: int, i: int, stages: Any, fifos: Any, prefix: Any, start: Any, seen: Any,
+             edges: Any) -> None:  # fmt: skip
     """Raise the buffer of firings [first, end) to the time at which all their tokens have room."""
-    lanes = stage[LANES]
-    for slot in range(stage[OUT_FROM], stage[OUT_TO]):
+    lanes = stages[i, LANES]
+    for slot in range(stages[i, OUT_FROM], stages[i, OUT_TO]):
         e = edges[slot]
-        fifo = fifos[e]
-        sink = stages[fifo[DST]]
-        other, base, delay, ahead = sink[LANES], sink[BASE], fifo[CREDIT], fifo[SLOTS_AHEAD]
+        sink, delay, ahead = fifos[e, DST], fifos[e, CREDIT], fifos[e, SLOTS_AHEAD]
+        other, base = stages[sink, LANES], stages[sink, BASE]
         if ahead != NEVER:
             begin = max(first, ahead)
-            if begin >= end:
-                continue
-            if other == lanes:
-                mine = buffer[(begin - first) * lanes : (end - first) * lanes]
-                theirs = start[base + (begin - ahead) * lanes : base + (end - ahead) * lanes]
-                for x in range(len(mine)):
-                    mine[x] = max(mine[x], theirs[x] + delay)
-            else:
+            if lanes == other == 1 and end - begin < FEW:
                 for k in range(begin, end):
-                    _raise(buffer, (k - first) * lanes, lanes, start, base + (k - ahead) * other, other, delay)
+                    buffer[k - first] = max(buffer[k - first], start[base + k - ahead] + delay)
+            elif begin < end:
+                theirs = start[base + (begin - ahead) * other : base + (end - ahead) * other]
+                _raise(buffer[(begin - first) * lanes : (end - first) * lanes], lanes, theirs, other, delay)
             continue
+        free = fifos[e, DEPTH] - fifos[e, INITIAL]
         for k in range(first, end):
-            need = _tokens(fifo[PUT_KIND], fifo[PUT], prefix, k + 1) - (fifo[DEPTH] - fifo[INITIAL])
+            need = _tokens(fifos[e, PUT_KIND], fifos[e, PUT], prefix, k + 1) - free
             if need > 0:
-                seen[e] = _first(fifo[TAKE_KIND], fifo[TAKE], prefix, need, seen[e])
-                _raise(buffer, (k - first) * lanes, lanes, start, base + seen[e] * other, other, delay)
+                seen[e] = _first(fifos[e, TAKE_KIND], fifos[e, TAKE], prefix, need, seen[e])
+                _raise_row(buffer, (k - first) * lanes, lanes, start, base + seen[e] * other, other, delay)
 
 
-@jit
-def _serve(stage: Any, first: int, end: int, ready: Any, room: Any, services: Any, start: Any, release: Any) -> None:
-    """Start and release firings [first, end): the only step that goes through them one after the other."""
-    lanes, base, kind = stage[LANES], stage[BASE], stage[SERVICE_KIND]
-    if first > 0:
-        last = release[base + (first - 1) * lanes : base + first * lanes]
-        head = ready[:lanes]
-        for lane in range(lanes):
-            head[lane] = max(head[lane], last[lane])
+@inline
+def _raise_row(buffer: Any, at: int, lanes: int, times: Any, row: int, other: int, delay: int) -> None:
+    """`_raise` for one row; one lane on both sides needs no slices."""
+    if lanes == 1 and other == 1:
+        buffer[at] = max(buffer[at], times[row] + delay)
+    else:
+        _raise(buffer[at : at + lanes], lanes, times[row : row + other], other, delay)
+
+
+@inline
+def _serve_one(i: int, first: int, end: int, stages: Any, ready: Any, room: Any, services: Any, start: Any,
+               release: Any) -> None:  # fmt: skip
+    """Start and release firings [first, end) of a one-lane stage, one after the other."""
+    base, kind, cycles = stages[i, BASE], stages[i, SERVICE_KIND], stages[i, SERVICE]
+    last = release[base + first - 1] if first > 0 else 0
     for k in range(first, end):
-        here, row = (k - first) * lanes, base + k * lanes
-        begins, ends = start[row : row + lanes], release[row : row + lanes]
-        mine, space = ready[here : here + lanes], room[here : here + lanes]
-        if kind == SCALAR:
-            cycles = stage[SERVICE]
-            for lane in range(lanes):
-                begins[lane] = mine[lane]
-                ends[lane] = max(mine[lane] + cycles, space[lane])
-        elif kind == BY_FIRING:
-            cycles = np.int64(services[stage[SERVICE] + k])
-            for lane in range(lanes):
-                begins[lane] = mine[lane]
-                ends[lane] = max(mine[lane] + cycles, space[lane])
-        else:
-            cost = services[stage[SERVICE] + k * lanes : stage[SERVICE] + (k + 1) * lanes]
-            for lane in range(lanes):
-                begins[lane] = mine[lane]
-                ends[lane] = max(mine[lane] + np.int64(cost[lane]), space[lane])
-        if k + 1 < end:
-            follow = ready[here + lanes : here + 2 * lanes]
-            for lane in range(lanes):
-                follow[lane] = max(follow[lane], ends[lane])
+        begin = max(last, ready[k - first])
+        last = max(begin + (cycles if kind == SCALAR else np.int64(services[cycles + k])), room[k - first])
+        start[base + k] = begin
+        release[base + k] = last
 
 
 @jit
-def _allowed(stage: Any, fifos: Any, prefix: Any, edges: Any, started: Any, released: Any, low: int, high: int,
+def _serve_lanes(i: int, first: int, end: int, stages: Any, ready: Any, room: Any, services: Any, start: Any,
+                 release: Any, last: Any) -> None:  # fmt: skip
+    """The same for a stage with lanes; `last` is scratch space."""
+    lanes, kind, cycles, count = stages[i, LANES], stages[i, SERVICE_KIND], stages[i, SERVICE], end - first
+    low, high = stages[i, BASE] + first * lanes, stages[i, BASE] + end * lanes
+    before = last[:lanes]
+    before[:] = 0
+    if first > 0:
+        before[:] = release[low - lanes : low]
+    begins, ends = start[low:high].reshape(count, lanes), release[low:high].reshape(count, lanes)
+    mine, space = ready[: count * lanes].reshape(count, lanes), room[: count * lanes].reshape(count, lanes)
+    if kind == BY_LANE:
+        costs = services[cycles + first * lanes : cycles + end * lanes].reshape(count, lanes)
+        for k in range(count):
+            cost, ready_at, room_at, begin_at, end_at = costs[k], mine[k], space[k], begins[k], ends[k]
+            for lane in range(lanes):
+                begin = max(before[lane], ready_at[lane])
+                until = max(begin + np.int64(cost[lane]), room_at[lane])
+                begin_at[lane] = begin
+                end_at[lane] = until
+                before[lane] = until
+        return
+    for k in range(count):
+        cost = cycles if kind == SCALAR else np.int64(services[cycles + first + k])
+        for lane in range(lanes):
+            begin = max(before[lane], mine[k, lane])
+            until = max(begin + cost, space[k, lane])
+            begins[k, lane] = begin
+            ends[k, lane] = until
+            before[lane] = until
+
+
+@inline
+def _clear(buffer: Any, count: int) -> None:
+    if count < FEW:
+        for x in range(count):
+            buffer[x] = 0
+    else:
+        buffer[:count] = 0
+
+
+@inline
+def _allowed(i: int, stages: Any, fifos: Any, prefix: Any, edges: Any, started: Any, released: Any, low: int, high: int,
              inputs: bool) -> int:  # fmt: skip
     """How many firings in all the stage's inputs (or else its outputs) allow, at most `high`."""
     if inputs:
-        for slot in range(stage[IN_FROM], stage[IN_TO]):
-            fifo = fifos[edges[slot]]
-            tokens = fifo[INITIAL] + _tokens(fifo[PUT_KIND], fifo[PUT], prefix, released[fifo[SRC]])
-            high = _most(fifo[TAKE_KIND], fifo[TAKE], prefix, tokens, low, high)
+        for slot in range(stages[i, IN_FROM], stages[i, IN_TO]):
+            e = edges[slot]
+            entered = _tokens(fifos[e, PUT_KIND], fifos[e, PUT], prefix, released[fifos[e, SRC]])
+            high = _most(fifos[e, TAKE_KIND], fifos[e, TAKE], prefix, fifos[e, INITIAL] + entered, low, high)
     else:
-        for slot in range(stage[OUT_FROM], stage[OUT_TO]):
-            fifo = fifos[edges[slot]]
-            free = fifo[DEPTH] - fifo[INITIAL]
-            slots = free + _tokens(fifo[TAKE_KIND], fifo[TAKE], prefix, started[fifo[DST]])
-            high = _most(fifo[PUT_KIND], fifo[PUT], prefix, slots, low, high)
+        for slot in range(stages[i, OUT_FROM], stages[i, OUT_TO]):
+            e = edges[slot]
+            left = _tokens(fifos[e, TAKE_KIND], fifos[e, TAKE], prefix, started[fifos[e, DST]])
+            slots = fifos[e, DEPTH] - fifos[e, INITIAL] + left
+            high = _most(fifos[e, PUT_KIND], fifos[e, PUT], prefix, slots, low, high)
     return high
 
 
@@ -196,10 +221,13 @@ def advance(stages: Any, fifos: Any, edges: Any, prefix: Any, services: Any, sta
     A firing can be started but not released (it waits for room); its start already frees its neighbours.
     """
     widest = 1
+    rows = np.empty(len(stages), np.int64)
     for i in range(len(stages)):
         widest = max(widest, stages[i, LANES])
+        rows[i] = max(1, BATCH // stages[i, LANES])
     ready = np.empty(BATCH + widest, np.int64)
     room = np.empty(BATCH + widest, np.int64)
+    previous = np.empty(widest, np.int64)
     seen_in = np.zeros(len(fifos), np.int64)
     seen_out = np.zeros(len(fifos), np.int64)
     dirty = np.ones(len(stages), np.bool_)
@@ -210,31 +238,31 @@ def advance(stages: Any, fifos: Any, edges: Any, prefix: Any, services: Any, sta
             if not dirty[i]:
                 continue
             dirty[i] = False
-            stage = stages[i]
-            lanes, first = stage[LANES], released[i]
-            high = min(stage[FIRINGS], first + max(1, BATCH // lanes))
+            lanes, first = stages[i, LANES], released[i]
+            high = min(stages[i, FIRINGS], first + rows[i])
             if first >= high:
                 continue
-            tokens = _allowed(stage, fifos, prefix, edges, started, released, first, high, True)
-            end = _allowed(stage, fifos, prefix, edges, started, released, first, tokens, False)
-            alone = stage[CLAIM] == 0 and end < tokens and started[i] == end  # a start whose release must wait
-            last = end + 1 if alone else end
+            tokens = _allowed(i, stages, fifos, prefix, edges, started, released, first, high, True)
+            end = _allowed(i, stages, fifos, prefix, edges, started, released, first, tokens, False)
+            held = stages[i, CLAIM] == 0 and end < tokens and started[i] == end  # starts, but its release must wait
+            last = end + 1 if held else end
             if last > first:
-                ready[: (last - first) * lanes] = 0
-                room[: (last - first) * lanes] = 0
-                _inputs(ready, first, last, stage, stages, fifos, prefix, release, seen_in, edges)
-                if stage[CLAIM] == 1:
-                    _outputs(ready, first, end, stage, stages, fifos, prefix, start, seen_out, edges)
+                _clear(ready, (last - first) * lanes)
+                _clear(room, (last - first) * lanes)
+                _inputs(ready, first, last, i, stages, fifos, prefix, release, seen_in, edges)
+                before_start = stages[i, CLAIM] == 1
+                _outputs(ready if before_start else room, first, end, i, stages, fifos, prefix, start, seen_out, edges)
+                if lanes == 1:
+                    _serve_one(i, first, last, stages, ready, room, services, start, release)
                 else:
-                    _outputs(room, first, end, stage, stages, fifos, prefix, start, seen_out, edges)
-                _serve(stage, first, last, ready, room, services, start, release)
+                    _serve_lanes(i, first, last, stages, ready, room, services, start, release, previous)
             if end > released[i]:
                 moved = True
                 dirty[i] = end == high  # the batch was full: there may be more
-                for slot in range(stage[OUT_FROM], stage[OUT_TO]):
+                for slot in range(stages[i, OUT_FROM], stages[i, OUT_TO]):
                     dirty[fifos[edges[slot], DST]] = True
             if last > started[i]:
                 moved = True
-                for slot in range(stage[IN_FROM], stage[IN_TO]):
+                for slot in range(stages[i, IN_FROM], stages[i, IN_TO]):
                     dirty[fifos[edges[slot], SRC]] = True
             released[i], started[i] = end, max(last, started[i])
