@@ -207,7 +207,7 @@ AnySpec = TypeVar("AnySpec", bound=BaseModel)
 
 
 def load(kind: type[AnySpec], path: str | Path | None = None, settings: Mapping[str, object] | None = None) -> AnySpec:
-    """A `kind` from the YAML file at `path` (default: no file), overridden by `settings`: dotted key -> text or value."""
+    """A `kind` from the YAML file at `path` (default: no file), then `settings`: dotted key -> text or value."""
     document = read_yaml(path) if path is not None else Document("--set", {}, {})
     return make(kind, document, settings)
 
