@@ -15,7 +15,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from archs.finn import popcount
 from archs.finn.chain import Carrier, Chain, Matrix, Pooling
-from archs.finn.folding import Fold
+from archs.finn.fold import Fold
 from sim.errors import InputError
 from workloads.execute import forward
 from workloads.formats.bits import PeWords, Words, coefficients, pack, split
@@ -184,13 +184,20 @@ def signed_sum(memory: Loaded, x: tuple[Words, ...]) -> Array:
     if len(weights) == 1 and incoming.bipolar:
         return memory.fold.mw - 2 * popcount.differ(x[0], weights[0])
     if len(weights) == 1:
-        parts = (g * (2 * popcount.overlap(p, weights[0]) - popcount.ones(p)[:, None]) for g, p in zip(gains, x, strict=True))
+        parts = (
+            g * (2 * popcount.overlap(p, weights[0]) - popcount.ones(p)[:, None]) for g, p in zip(gains, x, strict=True)
+        )
         return sum(parts, np.int32(0))
     factors = coefficients(len(weights), True)
     if incoming.bipolar:
-        parts = (f * (2 * popcount.overlap(x[0], w) - popcount.ones(w)[None]) for f, w in zip(factors, weights, strict=True))
+        parts = (
+            f * (2 * popcount.overlap(x[0], w) - popcount.ones(w)[None]) for f, w in zip(factors, weights, strict=True)
+        )
         return sum(parts, np.int32(0))
-    return sum((g * f * popcount.overlap(p, w) for g, p in zip(gains, x) for f, w in zip(factors, weights, strict=True)), np.int32(0))
+    return sum(
+        (g * f * popcount.overlap(p, w) for g, p in zip(gains, x) for f, w in zip(factors, weights, strict=True)),
+        np.int32(0),
+    )
 
 
 def exceeded(thresholds: Array, total: Array) -> Array:

@@ -11,7 +11,7 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from archs.finn.folding import Fold
+from archs.finn.fold import Fold
 from sim.errors import InputError
 
 Pattern = npt.NDArray[np.int64]
