@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from workloads import digits, execute, ops
-from workloads.training import binaryconv, fit, lenet, sfc, shrink
+from workloads.training import binary, binaryconv, fit, lenet, shrink
 from workloads.training.layers import (
     BatchNorm,
     Binary,
@@ -145,7 +145,7 @@ def test_folded_thresholds_decide_as_batch_norm_does(seed):
     norm.gamma.latent, norm.beta.latent = generator.normal(size=(2, outputs)).astype(np.float32)
     norm.mean, norm.var = generator.normal(0, 3, outputs), generator.uniform(0.1, 20, outputs)
     weight = generator.choice([-1, 1], (outputs, inputs))
-    folded = sfc.fold(weight, norm)
+    folded = binary.fold(weight, norm)
     x = generator.choice([-1, 1], (64, inputs))
     normal = norm.gamma.value * (x @ weight.T - norm.mean) / np.sqrt(norm.var + norm.epsilon) + norm.beta.value
     popcount = (x[:, None] == folded.weight).sum(2)
@@ -172,17 +172,27 @@ def test_lenet_script_in_brief(few):
     assert np.array_equal(again.layers["fc1"].weight.value, variants["dense"].layers["fc1"].weight.value)
 
 
-def test_sfc_script_in_brief(few):
+@pytest.mark.parametrize(
+    ("name", "shapes"),
+    [
+        ("sfc-digits", [(256, 784), (256, 256), (256, 256), (10, 256)]),
+        ("lenet5-w1a1", [(20, 1, 5, 5), (50, 20, 5, 5), (500, 800), (10, 500)]),
+    ],
+)
+def test_binary_script_in_brief(few, name, shapes):
     """What is shipped (popcounts and thresholds) decides as the trained model with its batch norms does."""
-    layers, accuracy = sfc.train("sfc-digits", few, brief=True)
-    assert [layer.weight.shape for layer in layers] == [(256, 784), (256, 256), (256, 256), (10, 256)]
+    layers, accuracy = binary.train(name, few, brief=True)
+    assert [layer.weight.shape for layer in layers] == shapes
     assert 0 <= accuracy <= 1
-    model = sfc.build("sfc-digits", rng())
-    fit.fit(model, few, sfc.prepare, sfc.RECIPE.brief(), rng(5))
-    scale = model.layers[-1].factor
-    ours = sfc.scores(sfc.fold_model(model), digits.binary_pixels(few.test_images))
-    agree = np.isclose(ours * scale, model.forward(sfc.prepare(few.test_images)), atol=1e-3).all(1)
+    model = binary.build(name, rng())
+    fit.fit(model, few, binary.prepare, binary.PLANS[name].recipe.brief(), rng(5))
+    layers, scale = binary.fold_model(model), model.layers[-1].factor
+    ours = binary.scores(layers, digits.binary_pixels(few.test_images))
+    agree = np.isclose(ours * scale, model.forward(binary.prepare(few.test_images)), atol=1e-3).all(1)
     assert agree.mean() > 0.98  # float32 batch norm may round a sum that stands on its threshold
+    network = binary.network(name, layers)
+    theirs = execute.execute(network, {"image": few.test_images[:, None]})[network.outputs[0]]
+    assert np.array_equal(ours, theirs)
 
 
 def test_binaryconv_script_in_brief(few):

@@ -4,7 +4,7 @@
     fit         Adam, softmax loss, augmentation, the training loop
     shrink      magnitude pruning and weight sharing by k-means
     lenet       LeNet-300-100 and LeNet-5: dense, pruned, shared, ternary, power of two
-    sfc         the 784-256-256-256-10 binary network, batch norm folded into popcount thresholds
+    binary      +-1 weights and activations: SFC and both LeNets, batch norm folded into popcount thresholds
     binaryconv  a convolution network with +-1 weights, a scale and a bias per channel
 
 Each script runs as `python -m workloads.training.NAME --out DIR`, is seeded and, on one thread of one kind of
