@@ -1,0 +1,88 @@
+"""YodaNN (Andri et al., TCAD 2018): convolutions with binary weights and 12-bit pixels.
+
+The chip computes blocks of 32 input channels by 32 or 64 output channels; the host adds partial images and runs all
+other layers. README.md says what is modelled and what is not.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from archs.yodann import compute as walking
+from archs.yodann import power
+from archs.yodann.arithmetic import STEP, fill, takes
+from archs.yodann.geometry import cut, eta_idle, eta_tile
+from archs.yodann.model import timed
+from archs.yodann.settings import Yodann
+from sim.plan import Computed, Machine, Phase, Plan
+from sim.timeline import Timeline
+from workloads.network import Array, Network
+
+__all__ = ["SPEC", "build", "compute", "extras", "fill", "machine", "reference", "skips"]
+
+SPEC = Yodann
+
+
+def machine(spec: Yodann) -> Machine:
+    """The chip at its supply voltage."""
+    return power.machine(spec)
+
+
+def skips(spec: Yodann, network: Network) -> dict[str, str]:
+    """Everything but 2-D convolutions runs on the host; its time is not counted."""
+    reasons = {layer.name: takes(network, layer.name) for layer in network.layers}
+    return {name: reason for name, reason in reasons.items() if reason}
+
+
+def build(spec: Yodann, network: Network, inputs: Mapping[str, Array]) -> Plan:
+    """Image after image, a phase a convolution layer; no time depends on values."""
+    images = max((len(array) for array in inputs.values()), default=1)
+    layers = [timed(cut(spec, network, layer)) for layer in network.layers if not takes(network, layer.name)]
+    made = [(layer.design(), layer.work()) for layer in layers]
+    return tuple(
+        Phase(work.name, design, (work,), image=image) for image in range(images) for design, work in made
+    )
+
+
+def compute(spec: Yodann, network: Network, inputs: Mapping[str, Array]) -> Computed:
+    """Block by block, in the chip's arithmetic."""
+    state = walking.compute(spec, network, inputs)
+    return Computed(
+        outputs=state.outputs,
+        scales=dict.fromkeys(state.outputs, STEP),
+        activations=state.activations,
+        counts=state.counts or None,
+        saturations=state.limited,
+        encoding_exact=state.exact,
+        notes=tuple(state.notes),
+    )
+
+
+def reference(spec: Yodann, network: Network, inputs: Mapping[str, Array]) -> dict[str, Array]:
+    """The same by plain integer convolution in the chip's order."""
+    return walking.reference(spec, network, inputs)
+
+
+def extras(
+    spec: Yodann, network: Network, inputs: Mapping[str, Array], plan: Plan, timelines: Sequence[Timeline]
+) -> dict[str, Any]:
+    """The paper's own figures: efficiencies by layer, and the mean of TOp/s/W over layer time that its tables print."""
+    chip, layers, seconds, weighted = power.machine(spec), {}, 0.0, 0.0
+    for phase, line in zip(plan, timelines, strict=True):
+        (work,) = phase.layers
+        spent = line.cycles / chip.clock_hz
+        priced = chip.energy.price(phase.design.activity(), spent, spec.boundary)
+        seconds += spent
+        weighted += spent * 2 * work.macs_useful / priced.interval.nominal
+        if phase.image == 0:
+            cutting = cut(spec, network, network.layer(work.name))
+            layers[work.name] = {
+                "ops_per_s": 2 * work.macs_useful / spent,
+                "ops_per_j": 2 * work.macs_useful / priced.interval.nominal,
+                "power_w": priced.interval.nominal / spent,
+                "energy_by_boundary_j": dict(priced.by_boundary),
+                "eta_tile": float(min(eta_tile(spec, each) for each in cutting.passes)),
+                "eta_ch_idle": float(eta_idle(spec, cutting.inputs // cutting.groups)),
+            }
+    if not layers:
+        return {}
+    return {"layers": layers, "total": {"ops_per_j_by_layer_time": weighted / seconds}}

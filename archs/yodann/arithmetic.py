@@ -5,7 +5,7 @@ floor and clamp. |sum| <= 2^16, |alpha| <= 2^11 and |beta << 9| <= 2^20, so a sc
 2^27 + 2^20 < 2^28: the 29 bits hold it, and no further bit is a question.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from zlib import crc32
 
 import numpy as np
@@ -59,9 +59,7 @@ def folded(network: Network, name: str) -> Layer | None:
 
 
 def filters(spec: Yodann, network: Network, layer: Layer) -> Filters:
-    """Weights, scale and bias of `layer`, with the batch norm behind it folded in. Layers without weights get seeded ones."""
-    if "weight" not in layer.params:
-        return _seeded(spec, network, layer)
+    """Weights, scale and bias of `layer`, with the batch norm behind it folded in."""
     scale, weight, exact = _weights(spec, layer)
     bias = layer.array("bias").astype(np.float64) if "bias" in layer.params else np.zeros(len(weight))
     norm = folded(network, layer.name)
@@ -111,20 +109,27 @@ def _quantise(real: Array) -> Array:
     return np.clip(np.rint(np.asarray(real, np.float64) / STEP), *PIXEL).astype(np.int32)
 
 
-def _seeded(spec: Yodann, network: Network, layer: Layer) -> Filters:
-    """Random weights for a layer that is only a shape, the same in every run; a scale that keeps the variance."""
+def fill(spec: Yodann, network: Network, seed: int = 0) -> Network:
+    """The network with seeded weights, of the kind the chip stores, in every convolution that has none.
+
+    Signs are fair; the scale keeps the variance of activations through ReLU layers and is a multiple of 2^-9.
+    """
+    lacking = [x for x in network.layers if not takes(network, x.name) and "weight" not in x.params]
+    return network.replace({layer.name: _seeded(spec, network, layer, seed) for layer in lacking})
+
+
+def _seeded(spec: Yodann, network: Network, layer: Layer, seed: int) -> Layer:
     op = layer.op
     assert isinstance(op, Conv)
     shape = op.parameters(*network.sources(layer.name))["weight"]
-    rng = np.random.default_rng(crc32(f"{network.name}/{layer.name}".encode()))
-    weight = rng.integers(0, 2, shape, np.int8).astype(np.float32) * 2 - 1
+    rng = np.random.default_rng([seed, crc32(f"{layer.name}.weight".encode())])
+    spread = (2 / np.prod(shape[1:])) ** 0.5
     if spec.weights == "q2.9":
-        weight = rng.integers(-64, 65, shape).astype(np.float32)
-    fan_in = int(np.prod(shape[1:]))
-    alpha = np.full(shape[0], max(1, round(1.4142 * fan_in**-0.5 / STEP)), np.int32)
-    beta = rng.integers(-32, 33, shape[0]).astype(np.int32)
-    note = f"{layer.name}: has no weights; seeded random ones stand in"
-    return Filters(weight, alpha, beta, FRACTION if spec.weights == "q2.9" else 0, True, (note,))
+        steps = np.clip(np.rint(rng.normal(0, spread / STEP, shape)), *PIXEL)
+        return replace(layer, params={**layer.params, "weight": (steps * STEP).astype(np.float32)})
+    scale = np.full(shape[0], max(1, round(spread / STEP)) * STEP)
+    weight = Binary.of(rng.integers(0, 2, shape, np.int8).astype(bool), scale)
+    return replace(layer, params={**layer.params, "weight": weight})
 
 
 def to_pixels(spec: Yodann, real: Array) -> tuple[Array, int]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from archs.yodann import datapath, oracle
-from archs.yodann.arithmetic import PIXEL, STEP, Filters, filters, folded, takes, to_pixels
+from archs.yodann.arithmetic import PIXEL, STEP, Filters, fill, filters, folded, takes, to_pixels
 from archs.yodann.geometry import Cut, cut
 from archs.yodann.settings import Yodann
 from workloads.execute import forward
@@ -23,6 +23,7 @@ class Walk:
     values: dict[str, Array]
     outputs: dict[str, Array] = field(default_factory=dict)
     activations: dict[str, Array] = field(default_factory=dict)
+    counts: dict[str, dict[str, int]] = field(default_factory=dict)
     limited: int = 0
     exact: bool = True
     notes: list[str] = field(default_factory=list)
@@ -49,6 +50,7 @@ def reference(spec: Yodann, network: Network, inputs: Mapping[str, Array]) -> di
 
 def walk(spec: Yodann, network: Network, inputs: Mapping[str, Array], convolve: Convolve) -> Walk:
     """Go through the layers in order; what lacks parameters or inputs on the host is left out, with a note."""
+    network = fill(spec, network)
     state = Walk({name: np.asarray(inputs[name]) for name in network.inputs if name in inputs})
     for layer in network.layers:
         given = inputs.get(layer.name)
