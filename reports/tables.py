@@ -83,7 +83,7 @@ def total(result: Result) -> str:
         ("energy", f"{show(found['energy_j'], 'J')} ({show(low, 'J')} to {show(high, 'J')}), {found['boundary']}"),
         ("power", show(found["power_w"] or 0.0, "W")),
         ("efficiency", operations(found["ops_per_j"], "s/W")),
-        *((f"traffic {key}", show(float(size), "B")) for key, size in found["traffic_bytes"].items()),
+        *((f"traffic {key}", show(float(size), "B")) for key, size in found["traffic_bytes"].items() if size),
         ("numbers equal", _equal(result)),
     ]
     return columns(("", ""), lines, left=2).lstrip("\n")
@@ -105,8 +105,12 @@ def _equal(result: Result) -> str:
 
 def result(found: Result) -> str:
     """Layers, total, notes and footer."""
-    config = ", ".join(f"{key}={value}" for key, value in found.data["arch"]["config"].items())
+    config = ", ".join(_setting(*pair) for pair in found.data["arch"]["config"].items() if pair[1] is not None)
     title = f"{found.data['workload']['name']} on {found.data['arch']['name']} ({config})"
     notes = [f"note: {note}" for note in found.data["notes"]]
     skipped = [f"skipped {layer['name']}: {layer['skipped']}" for layer in found.layers if "skipped" in layer]
     return "\n".join([title, "", layers(found), "", total(found), *skipped, *notes, "", footer(found)])
+
+
+def _setting(name: str, value: Any) -> str:
+    return f"{name}={value:g}" if isinstance(value, float) else f"{name}={value}"

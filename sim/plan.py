@@ -8,10 +8,12 @@ Every module `archs/<name>/__init__.py` is a plug-in of this shape (`spec` is an
     build(spec, network, inputs) -> Plan      timing: designs that either engine runs
     compute(spec, network, inputs) -> Computed     numbers, through the encoded tensors and the machine's arithmetic
     reference(spec, network, inputs) -> {layer: array}    the same numbers by plain numpy, written independently
+    fill(spec, network, seed) -> Network      optional: seeded weights of the kind this machine stores, where there are none
     values(spec, network, inputs) -> (Behaviour per phase)    optional, for small layers: see Behaviour
     extras(spec, network, inputs, plan, timelines) -> mapping   optional: more keys of the result, merged in:
         "total": {...}; "layers": {name: {...}} (a "stalls" mapping there is merged too); other keys at the top level
     bound(spec, network, inputs) -> cycles         optional: a closed-form lower bound of the total
+    example(spec) -> (network, inputs)             optional: a small case for the contract tests (tests/test_archs.py)
 
 `inputs` maps a layer's name, or the network input's, to an array `[images, *shape]`; `build` takes any layer's input
 activations it finds there (keys as in Computed.activations) and computes the rest.
