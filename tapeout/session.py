@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -50,7 +50,7 @@ def run(
     spec = archs.settings(name, config, given)
     machine, prices = _priced(plugin.machine(spec), own_prices, getattr(spec, "energy", None))
     work = load(workload, seed, batch) if isinstance(workload, str) else workload
-    network = work.network if timing_only else fill(work.network, seed)
+    network = work.network if timing_only else _filled(plugin, spec, work.network, seed)
     arrays = work.inputs if inputs is None else _checked(work.network, inputs, batch)
     request = Request(
         arch=name,
@@ -70,6 +70,11 @@ def run(
     walls = {"load": loaded - began, "float": compared - loaded} | result.run["wall_s"]
     result.run.update(command=sys.argv, host=_host(), wall_s=walls | {"total": time.perf_counter() - began})
     return result
+
+
+def _filled(plugin: Any, spec: Any, network: Network, seed: int) -> Network:
+    """The network with seeded tensors where it has none: first of the kind the machine stores, where it says so."""
+    return fill(plugin.fill(spec, network, seed) if hasattr(plugin, "fill") else network, seed)
 
 
 def named(arch: str, config: str | None = None) -> tuple[str, str | None]:
