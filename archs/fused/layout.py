@@ -1,0 +1,246 @@
+"""From settings and a network to what runs: the stack, its groups, their pyramids, storage and unrolls.
+
+Everything that timing, numbers and reports share is decided here once, refusals included.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+
+from archs.fused.partition import Costs, Sizes, least_transfer, merge_pools
+from archs.fused.pyramid import Pyramids, pyramids
+from archs.fused.spec import DEVICE_DSPS, FusedSpec, factors
+from archs.fused.stack import Group, Node, Stack, stack
+from archs.fused.storage import PRECISIONS, LoopStorage, Precision, Storage
+from archs.fused.unroll import Unroll, balance, best_common, dsps
+from sim.errors import InputError, nearest
+from workloads.network import Network
+
+BASELINE_TILE = 28
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Part:
+    """One group as it runs."""
+
+    group: Group
+    pyramids: Pyramids
+    storage: Storage
+    unrolls: Mapping[str, Unroll]
+
+    @property
+    def dsps(self) -> int:
+        """DSP48 slices; the baseline's layers share one engine, a group has one convolution there."""
+        return dsps(self.unrolls, self.storage.precision.dsps_per_mac)
+
+    @property
+    def name(self) -> str:
+        heads = self.group.heads
+        return heads[0] if len(heads) == 1 else f"{heads[0]}..{heads[-1]}"
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Layout:
+    """All groups of a run, in order. `notes` say what was cut or streamed because it did not fit."""
+
+    stack: Stack
+    parts: tuple[Part, ...]
+    sizes: Sizes
+    precision: Precision
+    notes: tuple[str, ...]
+
+
+def layout(spec: FusedSpec, network: Network) -> Layout:
+    """Decide everything. InputError for settings that do not fit the network, or a group that does not fit the chip."""
+    found = stack(network, spec.layers, spec.groups)
+    precision = PRECISIONS[spec.precision]
+    costs = Costs(found, side(spec), spec.scheme, precision)
+    wanted = merge_pools(found, sizes(spec, costs), spec.transfer)
+    found.groups(wanted)
+    if spec.scheme == "baseline":
+        return _baseline(spec, found, wanted, precision)
+    return _fused(spec, found, wanted, precision, costs)
+
+
+def side(spec: FusedSpec) -> int:
+    """Side of the final tile."""
+    return spec.tile or (BASELINE_TILE if spec.scheme == "baseline" else 1)
+
+
+def sizes(spec: FusedSpec, costs: Costs) -> Sizes:
+    """The partition that is asked for."""
+    units = len(costs.stack.units)
+    if spec.scheme == "baseline" and spec.partition in ("all", "best"):
+        return (1,) * units
+    if not isinstance(spec.partition, str):
+        costs.stack.groups(spec.partition)
+        return spec.partition
+    match spec.partition:
+        case "each":
+            return (1,) * units
+        case "best":
+            return cut(spec, costs)
+        case _:
+            return (units,)
+
+
+def cut(spec: FusedSpec, costs: Costs) -> Sizes:
+    """The partition with the least DRAM bytes whose groups all fit; a layer too big on its own streams its weights."""
+
+    def price(first: int, last: int) -> int | None:
+        moved, _, _, storage = costs(first, last)
+        if storage.total <= spec.on_chip:
+            return moved
+        if last - first > 1 or _streamed(storage).total > spec.on_chip:
+            return None
+        return moved + _weight_trips(storage) * storage.weights
+
+    best = least_transfer(len(costs.stack.units), price)
+    if best is None:
+        raise _shortfall(spec, min((costs(i, i + 1)[3] for i in range(len(costs.stack.units))), key=_room(spec)))
+    return best
+
+
+def _room(spec: FusedSpec) -> Callable[[Storage], float]:
+    return lambda storage: spec.on_chip - _streamed(storage).total
+
+
+def _weight_trips(storage: Storage) -> int:
+    """How often streamed weights are read: once a pyramid that computes anything."""
+    rows, columns = storage.pyramids.count
+    return rows * columns
+
+
+def _streamed(storage: Storage) -> Storage:
+    return replace(storage, streamed=True)
+
+
+def _fused(spec: FusedSpec, found: Stack, wanted: Sizes, precision: Precision, costs: Costs) -> Layout:
+    notes: list[str] = []
+    rows = _rows(costs, wanted)
+    over = [storage for storage in rows if storage.total > spec.on_chip]
+    if over and spec.overflow == "refuse" and spec.partition != "best":
+        raise _shortfall(spec, over[0])
+    if over and spec.overflow == "cut":
+        wanted = cut(spec, costs)
+        rows = _rows(costs, wanted)
+        notes.append(f"cut into groups {list(wanted)}: {_what(over[0])} did not fit")
+    for i, storage in enumerate(rows):
+        if storage.total > spec.on_chip:
+            rows[i] = _streamed(storage)
+            if rows[i].total > spec.on_chip:
+                raise _shortfall(spec, rows[i])
+            notes.append(f"weights of {_span(storage.group)} are streamed: {_what(storage)} did not fit")
+    given = asked(spec, tuple(node for storage in rows for node in storage.group.convs))
+    parts = tuple(Part(s.group, s.pyramids, s, unrolls(spec, s.pyramids, precision, given)) for s in rows)
+    return Layout(found, parts, wanted, precision, (*notes, *_beyond(parts)))
+
+
+def _rows(costs: Costs, wanted: Sizes) -> list[Storage]:
+    ends = [sum(wanted[: i + 1]) for i in range(len(wanted))]
+    return [costs(end - size, end)[3] for size, end in zip(wanted, ends, strict=True)]
+
+
+def _span(group: Group) -> str:
+    return group.heads[0] if len(group.heads) == 1 else f"{group.heads[0]}..{group.heads[-1]}"
+
+
+def _what(storage: Storage) -> str:
+    return (
+        f"{_span(storage.group)} needs {storage.total} bytes on chip ({storage.weights} weights, {storage.reuse} "
+        f"carried rows and columns, {storage.tiles} tiles)"
+    )
+
+
+def _shortfall(spec: FusedSpec, storage: Storage) -> InputError:
+    short = storage.total - int(spec.on_chip)
+    return InputError(
+        f"group {_what(storage)}, the machine has {int(spec.on_chip)}: {short} too many; allowed: a smaller group "
+        "(partition=, overflow=cut), weights read again for every pyramid (overflow=stream), or more memory (on_chip=)",
+        setting="partition",
+    )
+
+
+def unrolls(
+    spec: FusedSpec, shape: Pyramids, precision: Precision, given: Mapping[str, Unroll] | None
+) -> dict[str, Unroll]:
+    """Unrolls of a group's convolutions, as given, or balanced under the DSP budget.
+
+    Groups run one after another, and each has all DSP slices.
+    """
+    convs = shape.group.convs
+    if given is None:
+        return balance(shape, multipliers(spec, precision)) if convs else {}
+    return {node.name: given[node.name] for node in convs}
+
+
+def asked(spec: FusedSpec, convs: tuple[Node, ...]) -> dict[str, Unroll] | None:
+    """The unrolls of the settings for these convolutions; None: to be balanced."""
+    match spec.unroll:
+        case "balance":
+            return None
+        case str(text):
+            return {node.name: factors(text) for node in convs}
+        case dict(table):
+            names = [node.name for node in convs]
+            for name in table:
+                if name not in names:
+                    raise InputError(f"{name} is no convolution of this run; {nearest(name, names)}", setting="unroll")
+            return {name: factors(_entry(table, name)) for name in names}
+        case rows:
+            return _in_order(rows, convs)
+
+
+def _entry(table: Mapping[str, str], name: str) -> str:
+    if name not in table:
+        raise InputError(f"no factors for {name}; {nearest(name, table)}", setting="unroll")
+    return table[name]
+
+
+def _in_order(rows: tuple[str | tuple[int, int], ...], convs: tuple[Node, ...]) -> dict[str, Unroll]:
+    if len(rows) != len(convs):
+        raise InputError(
+            f"{len(rows)} unrolls for the {len(convs)} convolutions {', '.join(n.name for n in convs)}",
+            setting="unroll",
+        )
+    return {node.name: factors(row) for node, row in zip(convs, rows, strict=True)}
+
+
+def multipliers(spec: FusedSpec, precision: Precision) -> int:
+    """Multiply-accumulates per cycle that the DSP budget allows."""
+    return int(spec.dsps / precision.dsps_per_mac)
+
+
+def _beyond(parts: Iterable[Part]) -> tuple[str, ...]:
+    """A note where factors that were asked for take more DSP slices than the device has."""
+    used = max(part.dsps for part in parts)
+    return (f"the unroll factors take {used} DSP slices, the device has {DEVICE_DSPS}",) if used > DEVICE_DSPS else ()
+
+
+def _baseline(spec: FusedSpec, found: Stack, wanted: Sizes, precision: Precision) -> Layout:
+    """One convolution at a time on one Tm x Tn (Zhang et al., FPGA 2015)."""
+    groups = found.groups(wanted)
+    for group in groups:
+        if len(group.convs) > 1:
+            raise InputError(f"{_span(group)}: the baseline computes one convolution at a time", setting="partition")
+    convs = tuple(node for group in groups for node in group.convs)
+    common = asked(spec, convs) or dict.fromkeys((n.name for n in convs), best_common(convs, multipliers(spec, precision)))
+    if len(set(common.values())) > 1:
+        raise InputError("the baseline has one Tm x Tn for all layers; allowed: one pair", setting="unroll")
+    parts = tuple(_loop_part(spec, group, common, precision) for group in groups)
+    for part in parts:
+        if part.storage.total > spec.on_chip:
+            raise _shortfall(spec, part.storage)
+    return Layout(found, parts, wanted, precision, _beyond(parts))
+
+
+def _loop_part(spec: FusedSpec, group: Group, common: Mapping[str, Unroll], precision: Precision) -> Part:
+    """A convolution in tiles of Tr x Tc with the pools around it. All of its map is computed, as the formula has it."""
+    mine = {node.name: common[node.name] for node in group.convs}
+    whole = replace(group, exits=tuple(dict.fromkeys((*group.exits, *mine))))
+    tile, after = side(spec), False
+    for node in group.nodes:
+        after = after or node.kind == "conv"
+        if after and node.kind == "pool":
+            tile = max(1, tile // node.windows[0].stride)
+    shape = pyramids(whole, tile, "reuse")
+    return Part(group, shape, LoopStorage(group, shape, precision, unrolls=mine, trips=spec.transfer == "trips"), mine)
