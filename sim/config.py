@@ -183,7 +183,7 @@ def _quantity(unit: str) -> BeforeValidator:
             except InputError as error:
                 raise PydanticCustomError("quantity", "{reason}", {"reason": error.message}) from None
         if info.context == "text" and value != 0:  # a bare number in a file does not say what it counts
-            reason = f"found {value!r} without a unit; allowed: written as text with its unit, as in '3 {unit}'"
+            reason = f"found {value!r} without a unit; allowed: with its unit, as in '{value} {unit}'"
             raise PydanticCustomError("quantity", "{reason}", {"reason": reason})
         return value
 

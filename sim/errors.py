@@ -1,10 +1,10 @@
 """The exceptions a user of tapeout can meet.
 
-    SimError                  base; the command line prints it as one line, never as a traceback
-    ├── InputError            bad input: a file, a setting, an array (exit code 2)
-    ├── DesignError           a Design that breaks its own contract: bad shape, unknown stage (exit code 2)
-    │   └── DeadlockError     a Design that stops before its firings are done; names every waiting stage
-    └── CheckError            a check failed: numbers differ, a published row broke (exit code 1)
+SimError                  base; the command line prints it as one line, never as a traceback
+├── InputError            bad input: a file, a setting, an array (exit code 2)
+├── DesignError           a Design that breaks its own contract: bad shape, unknown stage (exit code 2)
+│   └── DeadlockError     a Design that stops before its firings are done; names every waiting stage
+└── CheckError            a check failed: numbers differ, a published row broke (exit code 1)
 """
 
 import difflib
@@ -40,7 +40,8 @@ class CheckError(SimError):
 
 
 def nearest(name: str, allowed: Iterable[str]) -> str:
-    """` (did you mean X?)`, or the list of allowed names where nothing is near."""
+    """`did you mean X?`, or the allowed names (of many, the first dozen) where nothing is near."""
     names = sorted(allowed)
     close = difflib.get_close_matches(name, names, n=1)
-    return f"did you mean {close[0]}?" if close else f"allowed: {', '.join(names)}"
+    more = f" and {len(names) - 12} more" if len(names) > 12 else ""
+    return f"did you mean {close[0]}?" if close else f"allowed: {', '.join(names[:12])}{more}"

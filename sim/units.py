@@ -44,7 +44,9 @@ def parse(text: str, unit: str) -> float:
     match = _NUMBER.fullmatch(text)
     spelled = (match[2] or "").replace("µ", "u").replace("μ", "u").replace("²", "2") if match else ""
     if not match or spelled not in table:
-        raise InputError(f"found {text!r}; allowed: a number and one of {', '.join(table)}")
+        meant = next((name for name in table if match and name.lower() == spelled.lower()), None)
+        hint = f"; did you mean {meant}?" if meant else ""
+        raise InputError(f"found {text!r}; allowed: a number and one of {', '.join(table)}{hint}")
     value = float(Decimal(match[1]) * table[spelled])
     if not isfinite(value):
         raise InputError(f"found {text!r}; allowed: a number and one of {', '.join(table)}, finite")

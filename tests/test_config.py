@@ -122,7 +122,10 @@ def test_file_and_settings(tmp_path: Path) -> None:
         ("pes: true", "f:1:1: pes: found True; allowed: an integer"),
         ("pes: '8'", "f:1:1: pes: found '8'; allowed: an integer"),
         ("clock: 800 MW", "f:1:1: clock: found '800 MW'; allowed: a number and one of Hz, kHz, MHz, GHz, THz"),
-        ("clock: 8e8", "f:1:1: clock: found 800000000.0 without a unit; allowed: written as text with its unit"),
+        (
+            "clock: 8e8",
+            "f:1:1: clock: found 800000000.0 without a unit; allowed: with its unit, as in '800000000.0 Hz'",
+        ),
         ("mode: papr", "f:1:1: mode: found 'papr'; did you mean paper?"),
         ("check: on", "f:1:1: check: found 'on'; allowed: a boolean"),
         ("kernel: [1]", "f:1:1: kernel.1: missing; it has no default"),

@@ -37,6 +37,11 @@ def test_refused(text: str) -> None:
     assert "allowed: a number and one of Hz, kHz, MHz, GHz, THz" in str(caught.value)
 
 
+def test_a_unit_in_the_wrong_case_is_recognised() -> None:
+    with pytest.raises(InputError, match=r"did you mean MHz\?"):
+        parse("800 mhz", "Hz")
+
+
 @pytest.mark.parametrize(
     ("value", "unit", "text"),
     [
