@@ -42,7 +42,8 @@ class _Range(Spec):
     def _ordered(self) -> Self:
         if not 0 <= self.low <= self.nominal <= self.high:
             raise ValueError(
-                f"found low {self.low:g}, nominal {self.nominal:g}, high {self.high:g}; allowed: 0 <= low <= nominal <= high"
+                f"found low {self.low:g}, nominal {self.nominal:g}, high {self.high:g}; "
+                "allowed: 0 <= low <= nominal <= high"
             )
         return self
 

@@ -39,7 +39,7 @@ def scales(unit: str) -> dict[str, Decimal]:
 
 
 def parse(text: str, unit: str) -> float:
-    """The SI value of `text`, correctly rounded: parse("5 pJ", "J") == 5e-12. Another unit, or none, is an InputError."""
+    """The SI value of `text`, correctly rounded: parse("5 pJ", "J") == 5e-12. InputError for another unit."""
     table = scales(unit)
     match = _NUMBER.fullmatch(text)
     spelled = (match[2] or "").replace("µ", "u").replace("μ", "u").replace("²", "2") if match else ""
