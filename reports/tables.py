@@ -85,8 +85,16 @@ def total(result: Result) -> str:
         ("efficiency", operations(found["ops_per_j"], "s/W")),
         *((f"traffic {key}", show(float(size), "B")) for key, size in found["traffic_bytes"].items() if size),
         ("numbers equal", _equal(result)),
+        *_accuracy(result.data.get("accuracy")),
     ]
     return columns(("", ""), lines, left=2).lstrip("\n")
+
+
+def _accuracy(found: dict[str, Any] | None) -> list[tuple[str, str]]:
+    if found is None:
+        return []
+    low, high = found["interval95"]
+    return [("accuracy", f"{found['top1']:.1%} of {found['n']} images (95 %: {low:.1%} to {high:.1%})")]
 
 
 def operations(rate: float | None, per: str) -> str:

@@ -41,12 +41,14 @@ def execute(
     request: Request,
     machine: Machine | None = None,
     floats: Mapping[str, Array] | None = None,
+    labels: Array | None = None,
     progress: Progress = lambda what, done, steps: None,
 ) -> Result:
     """Run `network` on the plug-in `arch` (see sim.plan) and assemble the result.
 
     `machine` replaces the plug-in's own (another energy table); `floats` are all layers in floating point, for
-    fidelity. Raises CheckError where `request.check` finds the engines or the access counts to differ.
+    fidelity; `labels` are the images' classes, for accuracy. Raises CheckError where `request.check` finds the engines,
+    the access counts or the values that went through the FIFOs to differ.
     """
     walls: dict[str, float] = {}
     computed = judged = checks = None
@@ -86,6 +88,9 @@ def execute(
         checks=checks,
         extras=arch.extras(spec, network, seen, plan, timelines) if hasattr(arch, "extras") else None,
     )
+    if computed and labels is not None:
+        last = next(layer.name for layer in reversed(network.layers) if layer.name in computed.outputs)
+        result.data["accuracy"] = verdict.accuracy(computed.outputs[last], labels)
     result.run["wall_s"] = walls
     return result
 

@@ -6,7 +6,7 @@ for bit, floats to rounding. The laws (`check`) hold for every result of every m
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import fsum, isclose, log10
+from math import fsum, isclose, log10, sqrt
 from typing import Any
 
 import numpy as np
@@ -67,6 +67,15 @@ def _sqnr_db(computed: Computed, floats: Mapping[str, Array]) -> float | None:
     noise = float(np.sum((computed.outputs[layer] * computed.scales[layer] - wanted) ** 2))
     signal = float(np.sum(wanted**2))
     return 10 * log10(signal / noise) if signal > 0 and noise > 0 else None
+
+
+def accuracy(scores: Array, labels: Array) -> dict[str, Any]:
+    """Share of images `[images, ..., classes]` whose largest score is the label's, with Wilson's 95 % interval."""
+    n = len(labels)
+    right = int((scores.reshape(n, -1).argmax(axis=1) == labels).sum())
+    share, z2 = right / n, 1.96**2
+    middle, half = share + z2 / (2 * n), 1.96 * sqrt(share * (1 - share) / n + z2 / (4 * n * n))
+    return {"top1": share, "n": n, "interval95": [(middle - half) / (1 + z2 / n), (middle + half) / (1 + z2 / n)]}
 
 
 def same_times(one: Timeline, other: Timeline) -> None:

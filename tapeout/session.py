@@ -66,7 +66,8 @@ def run(
     loaded = time.perf_counter()
     floats = None if timing_only else _floats(network, arrays)
     compared = time.perf_counter()
-    result = execute(plugin, spec, network, arrays, request, machine, floats, progress)
+    labels = work.labels if inputs is None else None
+    result = execute(plugin, spec, network, arrays, request, machine, floats, labels, progress)
     walls = {"load": loaded - began, "float": compared - loaded} | result.run["wall_s"]
     result.run.update(command=sys.argv, host=_host(), wall_s=walls | {"total": time.perf_counter() - began})
     return result

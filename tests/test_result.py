@@ -17,7 +17,7 @@ from sim.plan import Access, Computed, Machine, Phase, Work
 from sim.rates import Repeat
 from sim.result import METRICS, SCHEMA_FILE, UNITS, Request, Result, Source, assemble
 from sim.run import _steady, simulate
-from sim.verdict import Verdict, check, judge, same_counts, same_times
+from sim.verdict import Verdict, accuracy, check, judge, same_counts, same_times
 
 ENERGY = {
     "energy": {"low": 1e-12, "nominal": 2e-12, "high": 3e-12},
@@ -236,6 +236,13 @@ def test_fidelity() -> None:
     assert noisy.sqnr_db == pytest.approx(10 * np.log10((1 + 2.1**2) / 0.01))
     assert judge(computed, {}, {"a": np.array([[1.0, 2.0]])}).sqnr_db is None
     assert judge(computed, {}, {"other": np.array([[1.0, 2.0]])}).sqnr_db is None
+
+
+def test_accuracy() -> None:
+    found = accuracy(np.array([[1, 2], [3, 0], [0, 9], [5, 5]]), np.array([1, 0, 0, 0]))
+    assert (found["top1"], found["n"]) == (0.75, 4)
+    assert found["interval95"] == pytest.approx([0.3006, 0.9544], abs=1e-4)  # Wilson, 3 of 4
+    assert accuracy(np.array([[1, 2]]), np.array([1]))["interval95"][1] == pytest.approx(1)
 
 
 def test_engines_and_counts_are_compared() -> None:
