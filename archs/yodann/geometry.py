@@ -289,7 +289,8 @@ def run(spec: Yodann, each: Pass, block: Block, tile: Tile, load: bool) -> Run:
     scales = 2 * n_out if load and spec.scale_load == "charged" else 0
     reach = max(part.width - 1 - each.padding[1], 0)
     ahead = min(reach, each.width)
-    pixels = ahead * tile.rows + (min(reach, tile.rows) if ahead < each.width else 0)
+    below = min(max(part.height - 1 - each.padding[0], each.padding[2]), tile.rows) if ahead < each.width else 0
+    pixels = ahead * tile.rows + below
     columns, lanes = each.out_width, streams(each.native)
     share = ceil(n_out / lanes) if spec.stream_order == "even" else min(n_out, filters(spec, each.native) // lanes)
     return Run(
