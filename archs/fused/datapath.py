@@ -7,7 +7,7 @@ only read at a group's inputs and only written at its exits. Every access is cou
 Maps are [rows, columns, maps] inside and [images, maps, rows, columns] outside.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -71,22 +71,36 @@ class Map:
         if above:
             window[:above, before:] = self.top[:above, columns.low[c] : columns.high[c]]
         window[above:, before:] = fresh
-        self.tally.count(self.name, "reuse.read", window.size - fresh.size)
+        self.tally.count(self.name, "reuse.maps.read", window.size - fresh.size)
         keep = rows.keep[r]
         if keep:
             saved = window[rows.next[r] - need_r :, before:]
             self.top[:keep, columns.low[c] : columns.high[c]] = saved
-            self.tally.count(self.name, "reuse.write", saved.size)
+            self.tally.count(self.name, "reuse.maps.write", saved.size)
         keep = columns.keep[c]
         if keep:
             saved = window[:, columns.next[c] - need_c :]
             self.left[: len(window), :keep] = saved
-            self.tally.count(self.name, "reuse.write", saved.size)
+            self.tally.count(self.name, "reuse.maps.write", saved.size)
         return window
 
 
+Convolve = Callable[[Node, Array, Array, Array, Tally], None]
+
+
+def compiled(node: Node, x: Array, weight: Array, sums: Array, tally: Tally) -> None:
+    """The compiled convolution; it counts nothing inside."""
+    op = node.layer.op
+    assert isinstance(op, ops.Conv)
+    convolve(x, weight, (op.stride[0], op.stride[1]), (op.dilation[0], op.dilation[1]), sums)
+
+
 def run(
-    shape: Pyramids, arithmetic: Arithmetic, entries: Mapping[str, Array], tally: Tally
+    shape: Pyramids,
+    arithmetic: Arithmetic,
+    entries: Mapping[str, Array],
+    tally: Tally,
+    engine: Convolve = compiled,
 ) -> dict[str, Array]:
     """One image through one group: `entries` and the result are [rows, columns, maps].
 
@@ -104,17 +118,18 @@ def run(
             for name in group.entries:
                 rows, columns = maps[name].rows, maps[name].columns
                 fresh = entries[name][rows.low[r] : rows.high[r], columns.low[c] : columns.high[c]]
-                tally.count(name, "dram.read", fresh.size)
+                tally.count(name, "dram.features.read", fresh.size)
+                tally.count(name, "tiles.maps.write", fresh.size)
                 windows[name] = maps[name].splice(r, c, fresh)
             for node in group.nodes:
                 here = maps[node.name]
                 rows, columns = here.rows, here.columns
                 box = (rows.low[r], rows.high[r], columns.low[c], columns.high[c])
-                fresh = tile(node, box, arithmetic, maps, windows, (r, c), tally)
+                fresh = tile(node, box, arithmetic, maps, windows, (r, c), tally, engine)
                 written[node.name][box[0] : box[1], box[2] : box[3]] = fresh
                 if node.name in exits:
                     new = fresh[max(0, rows.front[r] - box[0]) :, max(0, columns.front[c] - box[2]) :]
-                    tally.count(node.name, "dram.write", new.size)
+                    tally.count(node.name, "dram.features.write", new.size)
                 windows[node.name] = here.splice(r, c, fresh)
     return written
 
@@ -127,6 +142,7 @@ def tile(
     windows: Mapping[str, Array],
     at: tuple[int, int],
     tally: Tally,
+    engine: Convolve = compiled,
 ) -> Array:
     """What a layer computes of rows box[0]..box[1] and columns box[2]..box[3]."""
     rows, columns = box[1] - box[0], box[3] - box[2]
@@ -138,12 +154,16 @@ def tile(
     match op:
         case ops.Conv():
             sums = np.zeros((rows, columns, node.shape[0]), arithmetic.sums)
-            convolve(operands[0], numbers.weight, op.stride, op.dilation, sums)
+            assert numbers.weight is not None
+            engine(node, operands[0], numbers.weight, sums, tally)
             tally.count(node.name, "mac", sums.size * _fan_in(node))
+            tally.count(node.name, "tiles.maps.write", sums.size)
             if numbers.bias is not None:
                 sums = sums + numbers.bias
             return _stored(sums, numbers.shift, arithmetic, tally)
         case ops.Pool():
+            tally.count(node.name, "tiles.maps.read", rows * columns * node.shape[0] * op.kernel[0] * op.kernel[1])
+            tally.count(node.name, "tiles.maps.write", rows * columns * node.shape[0])
             return _pool(node, op, operands[0], box, arithmetic)
         case ops.Relu():
             return np.maximum(operands[0], 0)
@@ -151,6 +171,8 @@ def tile(
             return np.where(operands[0] >= 0, 1, -1).astype(arithmetic.dtype)
         case ops.Add():
             total = operands[0].astype(arithmetic.sums)
+            tally.count(node.name, "tiles.maps.read", sum(operand.size for operand in operands))
+            tally.count(node.name, "tiles.maps.write", total.size)
             for operand in operands[1:]:
                 total = total + operand
             return _stored(total, 0, arithmetic, tally)

@@ -45,6 +45,11 @@ class FusedSpec(Spec):
     """Block memory for weights, carried rows and columns, and tiles."""
     clock: Hertz = 100e6
 
+    @field_validator("partition", "unroll", mode="before")
+    @classmethod
+    def _lists(cls, value: object) -> object:
+        return _tuples(value)
+
     @field_validator("partition")
     @classmethod
     def _words(cls, value: str | tuple[int, ...]) -> str | tuple[int, ...]:
@@ -67,6 +72,11 @@ class FusedSpec(Spec):
         if value is not None and value <= 0:
             raise ValueError(f"found {value:g}; allowed: more than 0")
         return value
+
+
+def _tuples(value: object) -> object:
+    """Lists, at any depth, as tuples."""
+    return tuple(_tuples(item) for item in value) if isinstance(value, list | tuple) else value
 
 
 def factors(text: str | tuple[int, int]) -> tuple[int, int]:

@@ -155,7 +155,7 @@ class Storage:
     precision: Precision
     streamed: bool = False
 
-    @cached_property
+    @property
     def carried(self) -> dict[str, Carried]:
         if self.pyramids.scheme != "reuse":
             return {}
@@ -214,18 +214,24 @@ class LoopStorage(Storage):
     trips: bool = False
 
     @property
+    def carried(self) -> dict[str, Carried]:
+        return {}
+
+    @property
     def reuse(self) -> int:
         return 0
 
     @property
     def tiles(self) -> int:
-        values = 0
-        for node in self.group.convs:
-            tm, tn = self.unrolls[node.name]
-            rows, columns = (int(axis[node.name].fresh.max(initial=0)) for axis in self.spans)
-            into = prod(w.stride * (n - 1) + w.reach for w, n in zip(node.windows, (rows, columns), strict=True))
-            values += 2 * (min(tn, node.sources[0][0]) * into + min(tm, node.shape[0]) * rows * columns)
-        return self._bytes(values)
+        return self._bytes(sum(2 * values for node in self.group.convs for values, _ in self.buffers(node)))
+
+    def buffers(self, node: Node) -> tuple[tuple[int, int], tuple[int, int]]:
+        """(values, banks) of the input and the output tile."""
+        tm, tn = self.unrolls[node.name]
+        rows, columns = (int(axis[node.name].fresh.max(initial=0)) for axis in self.spans)
+        into = prod(w.stride * (n - 1) + w.reach for w, n in zip(node.windows, (rows, columns), strict=True))
+        tn, tm = min(tn, node.sources[0][0]), min(tm, node.shape[0])
+        return (tn * into, tn), (tm * rows * columns, tm)
 
     @property
     def spans(self) -> tuple[Mapping[str, Span], Mapping[str, Span]]:
@@ -236,7 +242,7 @@ class LoopStorage(Storage):
         bits = 0
         for node in self.group.convs:
             tm, tn = self.unrolls[node.name]
-            share = min(1.0, tm * tn * _taps(node) / _count(node))
+            share = min(Fraction(1), Fraction(tm * tn * _taps(node), _count(node)))
             bits += 2 * ceil(share * weight_bits(node, self.precision.weight_bits))
         return -(-bits // 8)
 
@@ -246,3 +252,40 @@ def blocks(depth: int, width: int, banks: int = 1) -> int:
     if depth * width <= REGISTER_BITS:
         return 0
     return banks * min(-(-depth // d) * -(-width // w) for d, w in SHAPES)
+
+
+def bram18(storage: Storage, unrolls: Mapping[str, tuple[int, int]]) -> int:
+    """BRAM18 of a group. Weights lie in Tm x Tn banks, maps in as many banks as their reader takes values a cycle.
+
+    Carried rows and columns are single, tiles double-buffered. Banks are what costs: a bank never shares a block.
+    """
+    word, group = storage.precision.map_bits, storage.group
+    total = 0
+    for node in group.convs:
+        lanes = min(prod(unrolls[node.name]), _count(node))
+        bits = weight_bits(node, storage.precision.weight_bits)
+        if storage.weights and not isinstance(storage, LoopStorage) and bits:
+            width = ceil(bits / _count(node))
+            total += blocks(ceil(bits / width / lanes), width, lanes)
+        elif bits:
+            total += 2 * blocks(_taps(node), storage.precision.weight_bits, lanes)
+    for name, c in storage.carried.items():
+        banks = _banks(group, name, unrolls)
+        total += blocks(ceil(c.top / banks), word, banks) + blocks(ceil(c.left / banks), word, banks)
+    if isinstance(storage, LoopStorage):
+        return total + sum(
+            2 * blocks(ceil(values / banks), word, banks)
+            for node in group.convs
+            for values, banks in storage.buffers(node)
+        )
+    for name in storage.crossing:
+        banks = _banks(group, name, unrolls)
+        total += 2 * blocks(ceil(storage.tile(name) / banks), word, banks)
+    return total
+
+
+def _banks(group: Group, name: str, unrolls: Mapping[str, tuple[int, int]]) -> int:
+    """Values of a map that are wanted in one cycle: Tn of the convolutions that read it, or Tm of its own."""
+    wanted = [unrolls[node.name][1] for node in group.readers[name] if node.name in unrolls]
+    own = [unrolls[name][0]] if name in unrolls else []
+    return min(max(wanted or own or [1]), group.shapes[name][0])

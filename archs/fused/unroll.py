@@ -4,11 +4,13 @@ A stage takes pixels * K^2 * ceil(M/Tm) * ceil(N/Tn) cycles (Zhang et al., FPGA 
 time of all stages each one needs a smallest Tm * Tn; the budget decides the time.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
 from math import ceil, prod
+
+import numpy as np
 
 from archs.fused.pyramid import Pyramids
 from archs.fused.stack import Node
@@ -91,15 +93,19 @@ def frontier(outputs: int, inputs: int) -> tuple[tuple[int, int, int], ...]:
 
 
 def balance(pyramids: Pyramids, multipliers: int) -> dict[str, Unroll]:
-    """The unrolls of all convolutions of a group with the least common stage time that `multipliers` allow."""
+    """The unrolls of all convolutions of a group for the fewest lock-step cycles found under a budget of multipliers.
+
+    Starts from the fewest multipliers for a common stage time (the best one the budget allows, and slower ones, which
+    leave more to spend) and spends the rest where it shortens the pipeline most.
+    """
     convs = pyramids.group.convs
-    work = {node.name: max(1, pyramids.pixels(node.name)) * taps(node) for node in convs}
     if multipliers < len(convs):
         raise InputError(
             f"{len(convs)} convolutions need {len(convs)} multipliers at least, the DSP budget has {multipliers}",
             setting="dsps",
         )
-    times = sorted({work[n.name] * repeat * cost for n in convs for repeat in (_repeat(n),) for _, cost, _ in _points(n)})
+    work = {node.name: max(1, pyramids.pixels(node.name)) * taps(node) for node in convs}
+    times = sorted({work[n.name] * _repeat(n) * cost for n in convs for _, cost, _ in _points(n)})
     low, high = 0, len(times) - 1
     while low < high:
         middle = (low + high) // 2
@@ -107,7 +113,56 @@ def balance(pyramids: Pyramids, multipliers: int) -> dict[str, Unroll]:
             high = middle
         else:
             low = middle + 1
-    return {node.name: _choose(node, work[node.name], times[low])[1] for node in convs}
+    line = _Lockstep(pyramids)
+    found = [line.spend([_chosen(n, work[n.name], t) for n in convs], multipliers) for t in times[low : low + STARTS]]
+    best = min(found, key=lambda chosen: (line.cycles(chosen), sum(_points(n)[i][0] for n, i in zip(convs, chosen, strict=True))))
+    return {n.name: _unroll(_points(n)[i]) for n, i in zip(convs, best, strict=True)}
+
+
+STARTS = 16
+"""Common stage times that `balance` starts from."""
+
+
+class _Lockstep:
+    """Cycles of the lock-step pipeline of a group's convolutions: the sum over steps of the slowest stage."""
+
+    def __init__(self, pyramids: Pyramids) -> None:
+        self.convs = pyramids.group.convs
+        depths: dict[str, int] = {}
+        for node in pyramids.group.nodes:
+            before = max((depths[name] for name in node.inputs if name in depths), default=-1)
+            depths[node.name] = before + (node.kind == "conv")
+        steps = len(pyramids.fresh(pyramids.group.last.name)) + max(depths.values(), default=0)
+        self.work = np.zeros((len(self.convs), max(1, steps)), np.int64)
+        for row, node in zip(self.work, self.convs, strict=True):
+            cycles = pyramids.fresh(node.name) * (taps(node) * _repeat(node))
+            row[depths[node.name] : depths[node.name] + len(cycles)] = cycles
+
+    def cycles(self, chosen: Sequence[int]) -> int:
+        """Of one choice of points."""
+        passes = np.array([_points(n)[i][1] for n, i in zip(self.convs, chosen, strict=True)])
+        return int((self.work * passes[:, None]).max(axis=0).sum())
+
+    def spend(self, chosen: Sequence[int], multipliers: int) -> list[int]:
+        """Buy faster points while the budget lasts: each time the one that saves most cycles per multiplier."""
+        now, best = list(chosen), self.cycles(chosen)
+        while True:
+            left = multipliers - sum(_points(n)[i][0] for n, i in zip(self.convs, now, strict=True))
+            offers = []
+            for k, node in enumerate(self.convs):
+                if now[k] + 1 < len(_points(node)):
+                    price = _points(node)[now[k] + 1][0] - _points(node)[now[k]][0]
+                    faster = [*now[:k], now[k] + 1, *now[k + 1 :]]
+                    if price <= left and (cycles := self.cycles(faster)) < best:
+                        offers.append(((best - cycles) / price, cycles, faster))
+            if not offers:
+                return now
+            _, best, now = max(offers)
+
+
+def _unroll(point: tuple[int, int, int]) -> Unroll:
+    macs, _, tm = point
+    return tm, macs // tm
 
 
 def _points(node: Node) -> tuple[tuple[int, int, int], ...]:
@@ -120,16 +175,19 @@ def _repeat(node: Node) -> int:
     return 1 if node.sources[0][0] == op.groups else op.groups
 
 
-def _choose(node: Node, work: int, time: int) -> tuple[int, Unroll]:
-    """Fewest multipliers with which a stage keeps to `time`, or more than any budget where none do."""
-    for macs, cost, tm in _points(node):
-        if work * _repeat(node) * cost <= time:
-            return macs, (tm, macs // tm)
-    return 1 << 40, (1, 1)
+def _chosen(node: Node, work: int, time: int) -> int:
+    """The point with the fewest multipliers with which a stage keeps to `time`; the fastest where none does."""
+    points = _points(node)
+    return next((i for i, (_, cost, _) in enumerate(points) if work * _repeat(node) * cost <= time), len(points) - 1)
 
 
 def _need(convs: tuple[Node, ...], work: Mapping[str, int], time: int) -> int:
-    return sum(_choose(node, work[node.name], time)[0] for node in convs)
+    """Multipliers for a common stage time; beyond any budget where a stage cannot keep to it."""
+    total = 0
+    for node in convs:
+        macs, cost, _ = _points(node)[_chosen(node, work[node.name], time)]
+        total += macs if work[node.name] * _repeat(node) * cost <= time else 1 << 40
+    return total
 
 
 def best_common(nodes: tuple[Node, ...], multipliers: int) -> Unroll:

@@ -1,0 +1,89 @@
+"""Fused-layer CNN accelerators (Alwani et al., MICRO 2016): several layers in one pass over pyramids of tiles.
+
+Intermediate maps never leave the chip. The layer-by-layer baseline (Zhang et al., FPGA 2015) is a scheme of the same
+machine, under the same costs.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from archs.fused import compute as numbers
+from archs.fused import model, report
+from archs.fused.layout import layout, multipliers
+from archs.fused.spec import DEVICE_DSPS, FusedSpec
+from archs.fused.stack import stack
+from archs.fused.storage import PRECISIONS
+from sim.energy import EnergyTable
+from sim.plan import Access, Computed, Machine, Plan
+from sim.timeline import Timeline
+from workloads.network import Network
+from workloads.tensor import Array
+
+__all__ = ["SPEC", "bound", "build", "compute", "extras", "machine", "reference", "skips"]
+
+SPEC = FusedSpec
+ENERGY = Path(__file__).with_name("energy.yaml")
+BITS = (
+    "dram.features.read",
+    "dram.features.write",
+    "dram.weights.read",
+    "reuse.maps.read",
+    "reuse.maps.write",
+    "tiles.maps.read",
+    "tiles.maps.write",
+    "tiles.sums.read",
+    "tiles.sums.write",
+    "weights.values.read",
+)
+"""Actions that move one bit each."""
+
+
+def machine(spec: FusedSpec) -> Machine:
+    """The paper's board. Peak arithmetic depends on the unroll factors, so a result states its own."""
+    precision = PRECISIONS[spec.precision]
+    peak = max(multipliers(spec, precision), int(DEVICE_DSPS / precision.dsps_per_mac))
+    accesses = {action: Access(action, 1) for action in BITS}
+    return Machine(spec.clock, peak, EnergyTable.load(ENERGY), "system", accesses)
+
+
+def skips(spec: FusedSpec, network: Network) -> dict[str, str]:
+    """Layers outside the range, and layers that are not fused."""
+    return stack(network, spec.layers, spec.groups).skipped
+
+
+def build(spec: FusedSpec, network: Network, inputs: Mapping[str, Array]) -> Plan:
+    """A phase for every group."""
+    return model.plan(spec, network, _images(inputs))
+
+
+def compute(spec: FusedSpec, network: Network, inputs: Mapping[str, Array]) -> Computed:
+    """Every group tile by tile through the buffers."""
+    return numbers.compute(spec, network, inputs)
+
+
+def reference(spec: FusedSpec, network: Network, inputs: Mapping[str, Array]) -> dict[str, Array]:
+    """The same numbers over whole maps."""
+    return numbers.reference(spec, network, inputs)
+
+
+def extras(
+    spec: FusedSpec, network: Network, inputs: Mapping[str, Array], plan: Plan, timelines: Sequence[Timeline]
+) -> dict[str, Any]:
+    """Storage, slices, recomputed work, what became of every map, hidden and exposed transfer."""
+    return report.extras(spec, network, _images(inputs), plan, timelines)
+
+
+def bound(spec: FusedSpec, network: Network, inputs: Mapping[str, Array]) -> int:
+    """No group ends before its busiest stage has done its work."""
+    total = 0
+    for part in layout(spec, network).parts:
+        busy = [int(np.sum(unit.service)) for unit in model.stages(part, spec.pipeline)]
+        total += max(busy) * _images(inputs)
+    return total
+
+
+def _images(inputs: Mapping[str, Array]) -> int:
+    return len(next(iter(inputs.values()))) if inputs else 1

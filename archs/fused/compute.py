@@ -1,0 +1,165 @@
+"""A run's numbers: inputs found or computed, every group through the datapath, and the same again by the reference."""
+
+from collections.abc import Mapping
+from math import prod
+
+import numpy as np
+
+from archs.fused.activity import SUM_BITS
+from archs.fused.arithmetic import Arithmetic, fixed, floating
+from archs.fused.datapath import Tally, compiled, run
+from archs.fused.layout import Layout, Part, layout
+from archs.fused.loops import counting
+from archs.fused.model import stages
+from archs.fused.reference import reference as whole_maps
+from archs.fused.spec import FusedSpec
+from archs.fused.stack import Stack
+from archs.fused.storage import LoopStorage, weight_bits
+from archs.fused.unroll import passes, taps
+from sim.errors import InputError
+from sim.plan import Computed
+from workloads.execute import forward
+from workloads.network import Network
+from workloads.tensor import Array
+
+LOOP_CYCLES = 20_000
+"""Machine cycles per image up to which the loop datapath runs too, to count its accesses."""
+ORDERED_MACS = 10_000_000_000
+"""Multiply-accumulates up to which the reference adds in the machine's order; beyond, matrix products."""
+
+
+def compute(spec: FusedSpec, network: Network, inputs: Mapping[str, Array]) -> Computed:
+    """Every group, image by image, through the datapath."""
+    found = layout(spec, network)
+    values = entries(found.stack, network, inputs)
+    arithmetic = chosen(spec, found, values)
+    small = spec.transfer != "trips" and _cycles(found) <= LOOP_CYCLES
+    tallies = [Tally() for _ in found.parts]
+    images = len(next(iter(values.values())))
+    maps: dict[str, list[Array]] = {}
+    for image in range(images):
+        known = {name: arithmetic.store(name, array[image]).transpose(1, 2, 0) for name, array in values.items()}
+        for part, tally in zip(found.parts, tallies, strict=True):
+            wanted = {name: known[name] for name in part.group.entries}
+            made = run(part.pyramids, arithmetic, wanted, tally, counting(part.unrolls) if small else compiled)
+            known.update({name: made[name] for name in part.group.exits})
+            for name in complete(part):
+                maps.setdefault(name, []).append(made[name].transpose(2, 0, 1))
+    outputs = {name: np.stack(arrays) for name, arrays in maps.items()}
+    return Computed(
+        outputs=outputs,
+        scales=dict(arithmetic.scales) or dict.fromkeys(outputs, 1.0),
+        activations={name: values[name] for name in values},
+        counts=_counted(spec, found, tallies) if small else None,
+        saturations=sum(tally.saturations for tally in tallies),
+        encoding_exact=not arithmetic.bits,
+        notes=(*found.notes, *_unfinished(found)),
+    )
+
+
+def reference(spec: FusedSpec, network: Network, inputs: Mapping[str, Array]) -> dict[str, Array]:
+    """The same maps from whole-map numpy."""
+    found = layout(spec, network)
+    values = entries(found.stack, network, inputs)
+    arithmetic = chosen(spec, found, values)
+    stored = {name: arithmetic.store(name, array) for name, array in values.items()}
+    macs = sum(node.layer.op.macs(*node.sources) for part in found.parts for node in part.group.convs)
+    made = whole_maps(found.stack, arithmetic, stored, blas=macs * len(next(iter(values.values()))) > ORDERED_MACS)
+    return {name: made[name] for part in found.parts for name in complete(part)}
+
+
+def complete(part: Part) -> list[str]:
+    """Maps of a group of which every value is computed (others have values that nobody looks at)."""
+    sizes = {node.name: prod(node.shape[1:]) for node in part.group.nodes}
+    return [name for name, size in sizes.items() if part.pyramids.distinct(name) == size]
+
+
+def _unfinished(found: Layout) -> list[str]:
+    return [
+        f"{node.name}: values that no window looks at are not computed"
+        for part in found.parts
+        for node in part.group.nodes
+        if node.name not in complete(part)
+    ]
+
+
+def entries(found: Stack, network: Network, inputs: Mapping[str, Array]) -> dict[str, Array]:
+    """The maps that the stack takes from outside, [images, maps, rows, columns]: given, or computed from what is."""
+    inside = {node.name for unit in found.units for node in unit}
+    values: dict[str, Array] = {}
+    for unit in found.units:
+        for node in unit:
+            for name in node.inputs:
+                if name in inside or name in values:
+                    continue
+                given = [reader for reader in (node.name,) if reader in inputs and len(node.inputs) == 1]
+                values[name] = np.asarray(inputs[given[0]]) if given else _before(network, name, inputs, {})
+    return values
+
+
+def _before(network: Network, name: str, inputs: Mapping[str, Array], known: dict[str, Array]) -> Array:
+    """Output of a layer before the stack, by the reference."""
+    if name in inputs and name in network.inputs:
+        return np.asarray(inputs[name])
+    if name in network.inputs:
+        raise InputError(f"{network.name} needs an input {name}", setting="inputs")
+    if name not in known:
+        layer = network.layer(name)
+        if layer.name in inputs and len(layer.inputs) == 1:
+            operands = [np.asarray(inputs[layer.name])]
+        else:
+            operands = [_before(network, source, inputs, known) for source in layer.inputs]
+        known[name] = forward(layer.op, layer.params, operands)
+    return known[name]
+
+
+def chosen(spec: FusedSpec, found: Layout, values: Mapping[str, Array]) -> Arithmetic:
+    """The arithmetic of the settings. Integer networks on integer inputs stay exact integers in `float32` too."""
+    if spec.precision == "float32":
+        return floating(found.stack)
+    floats = {name: array.astype(np.float32) for name, array in values.items()}
+    made = whole_maps(found.stack, floating(found.stack), floats, blas=True)
+    return fixed(found.stack, found.precision, {**floats, **made})
+
+
+def _cycles(found: Layout) -> int:
+    return sum(
+        part.pyramids.pixels(node.name) * taps(node) * passes(node, part.unrolls[node.name])
+        for part in found.parts
+        for node in part.group.convs
+    )
+
+
+def _counted(spec: FusedSpec, found: Layout, tallies: list[Tally]) -> dict[str, dict[str, int]]:
+    """What the datapath did, in bits, by the layers whose stages carry it."""
+    counts: dict[str, dict[str, int]] = {}
+    for part, tally in zip(found.parts, tallies, strict=True):
+        home = {node.name: node.name for node in part.group.nodes}
+        if spec.scheme == "baseline":
+            first = part.group.convs[0].name if part.group.convs else part.group.heads[0]
+            home = dict.fromkeys(home, first)
+        else:
+            home = {node.name: unit.name for unit in stages(part, spec.pipeline) for node in unit.nodes}
+        for name in part.group.entries:
+            home[name] = home[part.group.readers[name][0].name]
+        for name, owner in home.items():
+            row = counts.setdefault(owner, {})
+            for action, amount in _bits(part, name, tally).items():
+                row[action] = row.get(action, 0) + amount
+    return counts
+
+
+def _bits(part: Part, name: str, tally: Tally) -> dict[str, int]:
+    """One map's or layer's accesses as actions. Weights are counted whole: their encoded bits, not the decoded values."""
+    row: dict[str, int] = {}
+    precision = part.storage.precision
+    for action, values in tally.moved.get(name, {}).items():
+        if action == "mac":
+            row[precision.action] = values
+        elif action.startswith("weights."):
+            node = part.group.by_name[name]
+            dense = node.layer.op.macs(*node.sources) // prod(node.shape[1:])
+            row[action] = values * weight_bits(node, precision.weight_bits) // dense
+        elif not (action.startswith("reuse.") and isinstance(part.storage, LoopStorage)):
+            row[action] = values * (SUM_BITS if action.startswith("tiles.sums") else precision.map_bits)
+    return row
