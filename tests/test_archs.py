@@ -20,6 +20,7 @@ from sim.run import execute
 from tapeout import scaffold
 from tapeout.session import digest
 from workloads.generate import fill, generator, sparse
+from workloads.load import load
 from workloads.network import Layer, Network
 from workloads.ops import Conv, Flatten, Linear, Pool, Relu
 
@@ -52,12 +53,12 @@ def perceptron() -> Network:
 
 
 def convolutional() -> Network:
-    """Two convolutions, pooling between them, and a linear layer."""
+    """Two convolutions of binary weights, pooling between them, and a linear layer."""
     layers = [
-        Layer("conv1", Conv(8, (3, 3), padding=(1, 1, 1, 1)), ("x",)),
+        Layer("conv1", Conv(8, (3, 3), padding=(1, 1, 1, 1)), ("x",), bits={"weight": 1}),
         Layer("relu1", Relu(), ("conv1",)),
         Layer("pool1", Pool("max", (2, 2), (2, 2)), ("relu1",)),
-        Layer("conv2", Conv(16, (3, 3), padding=(1, 1, 1, 1)), ("pool1",)),
+        Layer("conv2", Conv(16, (3, 3), padding=(1, 1, 1, 1)), ("pool1",), bits={"weight": 1}),
         Layer("relu2", Relu(), ("conv2",)),
         Layer("flat", Flatten(), ("relu2",)),
         Layer("fc", Linear(10), ("flat",)),
@@ -65,17 +66,23 @@ def convolutional() -> Network:
     return fill(Network("convolutional", {"x": (4, 12, 12)}, layers))
 
 
+def candidates() -> Iterator[tuple[Network, Mapping[str, Any]]]:
+    """The small networks, each with two images."""
+    for network in (perceptron(), convolutional()):
+        yield network, {"x": generator(0, "x").random((2, *network.inputs["x"]), dtype=np.float32)}
+    zoo = load("tfc", images=2)
+    yield fill(zoo.network), zoo.inputs
+
+
 def example(plugin: Any, spec: Any) -> tuple[Network, Mapping[str, Any]]:
     """A small network that the machine takes, and two images for it."""
     if hasattr(plugin, "example"):
         network, inputs = plugin.example(spec)
         return network, inputs
-    for network in (perceptron(), convolutional()):
-        shape = network.inputs["x"]
-        inputs = {"x": generator(0, "x").random((2, *shape), dtype=np.float32)}
+    for network, inputs in candidates():
         heavy = {layer.name for layer in network.layers if network.macs(layer.name)}
         try:
-            if heavy - set(plugin.skips(spec, network)) and plugin.build(spec, network, inputs):
+            if heavy - set(plugin.skips(spec, network)) and plugin.compute(spec, network, inputs).outputs:
                 return network, inputs
         except InputError:
             continue

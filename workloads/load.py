@@ -9,6 +9,7 @@ from sim.errors import InputError, nearest
 from workloads import generate, trained
 from workloads.network import Array, Layer, Network
 from workloads.read_yaml import NetworkFile, Published, read_network
+from workloads.shaping import Embed
 
 ZOO = Path(__file__).parent / "zoo"
 TRAINED = ZOO / "trained"
@@ -26,7 +27,9 @@ class Workload:
     source: str
     sha256: str
     labels: Array | None = None
-    published: tuple[Published, ...] = field(default=())
+    published: tuple[Published, ...] = ()
+    approximated: Mapping[str, str] = field(default_factory=dict)
+    unsupported: tuple[tuple[str, str], ...] = ()
 
 
 def names() -> list[str]:
@@ -47,7 +50,8 @@ def load(text: str, seed: int = 0, images: int = 1, shapes: Mapping[str, tuple[i
     read = _read(path, shapes or {})
     network = _filled(read.network, seed)
     inputs, labels = _inputs(path, network, seed, images)
-    return Workload(read.network.name, network, inputs, read.source, sha256(path), labels, read.published)
+    known = (read.published, read.approximated, read.unsupported)
+    return Workload(read.network.name, network, inputs, read.source, sha256(path), labels, *known)
 
 
 def sha256(path: Path) -> str:
@@ -67,8 +71,9 @@ def _path(text: str) -> Path:
             return path
     path = Path(text)
     if not text or not path.exists():
-        looks = "no such file" if path.suffix in SUFFIXES or len(path.parts) > 1 else "unknown workload"
-        raise InputError(f"{looks}; {nearest(text, names())}", where=text or "workload")
+        if path.suffix in SUFFIXES or len(path.parts) > 1:
+            raise InputError("no such file", where=text)
+        raise InputError(f"unknown workload; {nearest(text, names())}", where=text or "workload")
     return path
 
 
@@ -87,7 +92,8 @@ def _read(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> NetworkFile:
     if name.endswith(".onnx"):
         from workloads.read_onnx import read_onnx
 
-        return _plain(read_onnx(path, shapes), path)
+        found = read_onnx(path, shapes)
+        return NetworkFile(found.network, str(path), (), found.approximated, found.unsupported)
     if name.endswith((".tar.gz", ".tgz")):
         from workloads.read_bnn_pynq import read_bnn_pynq
 
@@ -108,7 +114,7 @@ def _read(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> NetworkFile:
 
 
 def _plain(network: Network, path: Path) -> NetworkFile:
-    return NetworkFile(network, str(path), ())
+    return NetworkFile(network, str(path))
 
 
 def _filled(network: Network, seed: int) -> Network:
@@ -130,6 +136,10 @@ def _activations(network: Network, seed: int, images: int) -> dict[str, Array]:
     inputs = {}
     for name, shape in network.inputs.items():
         users = [layer for layer in network.layers if name in layer.inputs]
+        entries = [layer.op.entries for layer in users if isinstance(layer.op, Embed)]
+        if entries:
+            inputs[name] = generate.generator(seed, name).integers(0, min(entries), (images, *shape))
+            continue
         density = next((d for layer in users if (d := _density(layer)) is not None), 1.0)
         inputs[name] = generate.activations(generate.generator(seed, name), shape, density, images)
     for layer in network.layers:
