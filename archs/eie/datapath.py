@@ -63,18 +63,14 @@ def _multiply(base: Array, pointers: Array, codes: Array, runs: Array, codebook:
         first = base[pe]
         mine = pointers[pe]
         for j in range(len(columns)):
-            value = np.int64(values[j])
-            row = np.int64(-1)
+            value = int(values[j])
+            row = -1
             for entry in range(first + mine[columns[j]], first + mine[columns[j] + 1]):
-                row += np.int64(runs[entry]) + 1
-                wide = np.int64(sums[row]) + ((np.int64(codebook[codes[entry]]) * value) >> shift)
-                if wide > MOST:
-                    wide = MOST
-                    saturated += 1
-                elif wide < -MOST - 1:
-                    wide = -MOST - 1
-                    saturated += 1
-                sums[row] = wide
+                row += int(runs[entry]) + 1
+                exact = int(sums[row]) + ((int(codebook[codes[entry]]) * value) >> shift)
+                kept = min(max(exact, -MOST - 1), MOST)
+                saturated += int(kept != exact)
+                sums[row] = kept
         for row in range((rows - pe + pes - 1) // pes):
             out[row * pes + pe] = sums[row]
     return saturated

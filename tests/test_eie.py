@@ -1,0 +1,189 @@
+"""EIE: timing against the recurrence and by hand, numbers three ways, counts by a loop, capacity, accounting."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from archs import eie
+from archs.eie import capacity, model, program
+from sim import verdict
+from sim.errors import InputError
+from sim.run import simulate
+from workloads import generate
+from workloads.formats.sparse import Sparse
+from workloads.network import Layer, Network
+from workloads.ops import Linear, Relu
+
+
+def network(rng, sizes, density=0.3, bias=True):
+    """Sparse linear layers of `sizes` with ReLU between them."""
+    layers, source = [], "x"
+    for n, (inputs, outputs) in enumerate(pairwise(sizes)):
+        params = {"weight": generate.sparse(rng, (outputs, inputs), density)}
+        params |= {"bias": rng.standard_normal(outputs).round(1)} if bias else {}
+        layers += [Layer(f"fc{n}", Linear(outputs, bias), (source,), params), Layer(f"r{n}", Relu(), (f"fc{n}",))]
+        source = f"r{n}"
+    return Network("net", {"x": (sizes[0],)}, layers[:-1])
+
+
+def recurrence(length, scan, slots):
+    """The broadcast/queue recurrence, written from its definition with plain loops."""
+    pushes, starts = [], []
+    for j in range(len(length)):
+        push = (pushes[-1] if pushes else 0) + scan[j]
+        if j >= slots:
+            push = max(push, max(starts[j - slots]))
+        pushes.append(push)
+        before = (
+            [s + max(1, n) for s, n in zip(starts[-1], length[j - 1], strict=True)] if starts else [0] * len(length[j])
+        )
+        starts.append([max(push + 2, b) for b in before])
+    return max(s + max(1, n) for s, n in zip(starts[-1], length[-1], strict=True)) - 1 + 6
+
+
+def bubbles(vector, pes, bias):
+    """Scan cycles up to and with each broadcast, one register row at a time."""
+    scan, spent = [], 0
+    for first in range(0, len(vector), pes):
+        row = list(vector[first : first + pes])
+        for _ in filter(None, row):
+            scan.append(spent + 1)
+            spent = 0
+        spent += len(row) < pes or not row[-1]
+    return [*scan, spent + 1] if bias else scan
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    st.integers(1, 9), st.integers(2, 9), st.integers(1, 40), st.integers(1, 40), st.booleans(), st.integers(0, 10**6)
+)
+def test_cycles_are_those_of_the_recurrence(pes, ring, rows, columns, bias, seed):
+    rng = np.random.default_rng(seed)
+    net = network(rng, [columns, rows], float(rng.uniform(0.05, 1)), bias)
+    spec = eie.SPEC(pes=pes, queue_depth=ring)
+    x = generate.activations(rng, (columns,), float(rng.uniform(0.1, 1)))
+    matrix = program.encode(spec, net)["fc0"]
+    vector = eie.compute(spec, net, {"x": x}).activations["fc0"][0]
+    phase = eie.build(spec, net, {"x": x})[0]
+    sent = [*np.flatnonzero(vector), *([columns] if bias else [])]
+    if sent:
+        scan = bubbles(vector, pes, bias)
+        assert model.broadcast(matrix, vector, pes).scan.tolist() == scan
+        assert simulate(phase.design).cycles == recurrence(matrix.length[sent].tolist(), scan, ring - 1)
+
+
+def test_three_columns_by_hand():
+    """Two PEs, columns with entries (2, 1), (1, 1), (0, 2) and a ring of 2: one slot."""
+    dense = np.array([[1, 1, 0], [1, 1, 1], [1, 0, 0], [0, 0, 1.0]])
+    net = Network("net", {"x": (3,)}, [Layer("fc", Linear(4, False), ("x",), {"weight": dense})])
+    phase = eie.build(eie.SPEC(pes=2, queue_depth=2), net, {"x": np.ones((1, 3))})[0]
+    line = simulate(phase.design)
+    assert line.releases("lnzd").ravel().tolist() == [1, 3, 5]  # the slot is free when both PEs have started
+    assert line.starts("pe").tolist() == [[3, 3], [5, 5], [7, 7]]
+    assert line.cycles == 9 - 1 + 6
+
+
+@pytest.mark.parametrize("given", [{"pes": 4}, {"pes": 1}, {"queue_depth": 2}, {"pes": 7, "index_bits": 2}])
+def test_numbers_three_ways_and_counts_by_a_loop(given):
+    rng = np.random.default_rng(1)
+    net, spec = network(rng, [100, 80, 33]), eie.SPEC(**given)
+    x = generate.activations(rng, (100,), 0.5, images=2)
+    computed, plan = eie.compute(spec, net, {"x": x}), eie.build(spec, net, {"x": x})
+    assert verdict.judge(computed, eie.reference(spec, net, {"x": x})).exact
+    assert verdict.same_counts(plan, computed)
+    for phase, passed in zip(plan, eie.values(spec, net, {"x": x}), strict=True):
+        verdict.same_times(simulate(phase.design), simulate(phase.design, "des", passed.stages))
+        for name, values in passed.outputs().items():
+            np.testing.assert_array_equal(values, computed.outputs[name][phase.image])
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 10**6), st.sampled_from([0.01, 1.0, 300.0]))
+def test_saturating_sums_keep_the_order_of_columns(seed, size):
+    """Large equal weights and activations: partial sums hit the 16-bit limits on the way."""
+    rng = np.random.default_rng(seed)
+    dense = rng.choice([-1.0, 0.0, 1.0], (6, 400)) * size
+    net = Network("net", {"x": (400,)}, [Layer("fc", Linear(6, False), ("x",), {"weight": dense})])
+    spec = eie.SPEC(pes=2)
+    x = np.ones((1, 400)) * rng.choice([1.0, 7.0])
+    x[0, 200:] *= -1
+    dense[:, :200], dense[:, 200:] = np.abs(dense[:, :200]), np.abs(dense[:, 200:])
+    computed = eie.compute(spec, net, {"x": x})
+    assert computed.saturations > 0
+    assert verdict.judge(computed, eie.reference(spec, net, {"x": x})).exact
+
+
+def test_fixed_point_is_as_close_as_its_rounding_allows():
+    """A product loses up to one step to the floor and half a step of each factor to rounding."""
+    rng = np.random.default_rng(2)
+    net, spec = network(rng, [300, 200], 0.2, bias=False), eie.SPEC()
+    x = generate.activations(rng, (300,), 0.6)
+    computed, (scales, real) = eie.compute(spec, net, {"x": x}), program.calibrate(spec, net, {"x": x})
+    scale, dense = scales["fc0"], np.abs(net.layer("fc0").array("weight"))
+    per_product = (
+        2.0**-scale.result + x.max() * 2.0 ** -(scale.weight + 1) + dense.max() * 2.0 ** -(scale.activation + 1)
+    )
+    terms = np.count_nonzero((dense != 0) & (x[0] != 0), axis=1).max()
+    ours = computed.outputs["fc0"] * computed.scales["fc0"]
+    assert computed.saturations == 0
+    assert np.abs(ours - real["fc0"]).max() <= terms * per_product
+
+
+def test_more_weights_than_codes_are_clustered_and_said():
+    rng = np.random.default_rng(3)
+    net = Network(
+        "net", {"x": (30,)}, [Layer("fc", Linear(20, False), ("x",), {"weight": rng.standard_normal((20, 30))})]
+    )
+    computed = eie.compute(eie.SPEC(pes=4), net, {"x": np.ones((1, 30))})
+    assert not computed.encoding_exact
+    assert "clustered" in computed.notes[0]
+    few = Sparse.encode(rng.choice([0, 0.5, -2], (20, 30)))
+    assert eie.compute(
+        eie.SPEC(pes=4), net.with_params({"fc": {"weight": few}}), {"x": np.ones((1, 30))}
+    ).encoding_exact
+
+
+def test_memories_over_capacity():
+    rng = np.random.default_rng(4)
+    net, x = network(rng, [600, 64]), {"x": np.ones((1, 600))}
+    small = {"pes": 4, "pointer_kib": 1}
+    assert "ptr SRAM exceeded: 1204 of 1024 bytes" in eie.compute(eie.SPEC(**small), net, x).notes[-1]
+    with pytest.raises(InputError, match="ptr SRAM exceeded"):
+        eie.build(eie.SPEC(**small, overflow="refuse"), net, x)
+    plan = eie.build(eie.SPEC(**small, overflow="partition"), net, x)
+    stored = program.encode(eie.SPEC(**small), net)["fc0"].bits
+    assert plan[0].design.activity()["dram.read"] == -(-stored // 32)
+    assert eie.build(eie.SPEC(**small), net, x)[0].design.activity()["dram.read"] == 0
+
+
+def test_paper_accounting_is_constant_power():
+    paper = eie.machine(eie.SPEC(accounting="paper"))
+    priced = paper.energy.price({"mac": 10**6, "spmat.read": 10**5}, 1e-3, "core")
+    assert priced.interval == pytest.approx((0.6e-3,) * 3)
+
+
+def test_area_and_tree_of_the_paper():
+    assert capacity.lnzd_nodes(64) == 21
+    assert eie.machine(eie.SPEC()).resources["area_m2"] == pytest.approx(40.8e-6, rel=2e-3)
+
+
+def test_zero_activations_never_add_cycles():
+    rng = np.random.default_rng(5)
+    net, spec = network(rng, [256, 128]), eie.SPEC(pes=8)
+    x = generate.activations(rng, (256,), 1.0)
+    last = None
+    for kept in (256, 200, 100, 10):
+        sparse = x.copy()
+        sparse[0, kept:] = 0
+        cycles = simulate(eie.build(spec, net, {"x": sparse})[0].design).cycles
+        assert last is None or cycles <= last
+        last = cycles
+
+
+def test_shape_only_layers_are_refused():
+    net = Network("net", {"x": (4,)}, [Layer("fc", Linear(4), ("x",))])
+    with pytest.raises(InputError, match="weights"):
+        eie.build(eie.SPEC(), net, {"x": np.ones((1, 4))})
