@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from archs.eie import capacity, datapath, model
-from archs.eie import reference as plain
-from archs.eie import values as passed
+from archs.eie import capacity, datapath, flow, model, oracle
+
+
 from archs.eie.program import Matrix, Scales, calibrate, encode, fixed
 from archs.eie.spec import EieSpec
 from sim.energy import EnergyTable
@@ -103,7 +103,7 @@ def compute(spec: EieSpec, network: Network, inputs: Mapping[str, Array]) -> Com
 def reference(spec: EieSpec, network: Network, inputs: Mapping[str, Array]) -> dict[str, Array]:
     """The same numbers from the plain integers."""
     scales, _ = calibrate(spec, network, inputs)
-    return _walk(network, encode(spec, network), scales, inputs, plain.linear)[0]
+    return _walk(network, encode(spec, network), scales, inputs, oracle.linear)[0]
 
 
 def values(spec: EieSpec, network: Network, inputs: Mapping[str, Array]) -> tuple[Behaviour, ...]:
@@ -112,7 +112,7 @@ def values(spec: EieSpec, network: Network, inputs: Mapping[str, Array]) -> tupl
     seen = compute(spec, network, inputs).activations
     images = len(next(iter(seen.values())))
     return tuple(
-        passed.behaviour(matrix, scales[name], vector)
+        flow.behaviour(matrix, scales[name], vector)
         for image in range(images)
         for name, matrix in matrices.items()
         for vector in _vectors(seen[name][image : image + 1])
