@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
+pytestmark = pytest.mark.xdist_group("layout")  # one process builds the wheel, once
 ROOMS = ("tapeout", "sim", "archs", "workloads", "reports")
 MODULES = sorted(path for room in ROOMS for path in (ROOT / room).rglob("*.py"))
 

@@ -13,7 +13,14 @@ from sim.errors import InputError
 ROWS = all_rows()
 
 
-@pytest.mark.parametrize(("arch", "row"), ROWS, ids=[f"{arch}-{row.id}" for arch, row in ROWS])
+GROUPED = [
+    pytest.param(arch, row, id=f"{arch}-{row.id}", marks=pytest.mark.xdist_group(f"published {arch}"))
+    for arch, row in ROWS
+]
+"""Rows of one accelerator share runs: in one process they are made once."""
+
+
+@pytest.mark.parametrize(("arch", "row"), GROUPED)
 def test_row(arch: str, row: Row) -> None:
     """A gap that closes fails as loudly as a reproduction that breaks."""
     found = measure(arch, row)

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
+pytestmark = pytest.mark.xdist_group("wheel")  # one process builds the wheel, once
 
 
 def _run(*command: str | Path, cwd: Path) -> str:
