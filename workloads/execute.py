@@ -10,6 +10,7 @@ from math import prod
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
+from scipy import special
 
 from sim.errors import InputError, nearest
 from workloads import ops
@@ -90,7 +91,8 @@ def _(op: ops.Add, params: Mapping[str, Array], *arrays: Array) -> Array:
 
 @_forward.register
 def _(op: ops.Concat, params: Mapping[str, Array], *arrays: Array) -> Array:
-    return np.concatenate(arrays, axis=op.axis + 1)
+    images = max(len(array) for array in arrays)
+    return np.concatenate([np.broadcast_to(a, (images, *a.shape[1:])) for a in arrays], axis=op.axis + 1)
 
 
 @_forward.register
@@ -130,13 +132,76 @@ def _(op: ops.Lstm, params: Mapping[str, Array], x: Array, *state: Array) -> Arr
         i, f, o, g = np.split(_biased(gates, params, (-1,)), 4, axis=1)
         c = sigmoid(f) * c + sigmoid(i) * np.tanh(g)
         h = sigmoid(o) * (np.tanh(c) if op.tanh else c)
+        outputs.append(np.concatenate([h, c], axis=1) if op.cell else h)
+    return np.stack(outputs, axis=1) if x.ndim == 3 else outputs[-1]
+
+
+@_forward.register
+def _(op: ops.Gru, params: Mapping[str, Array], x: Array, *state: Array) -> Array:
+    h = state[0] if state else np.zeros((len(x), op.hidden), dtype=x.dtype)
+    zero = np.zeros(3 * op.hidden, dtype=x.dtype)
+    bias, inner = params.get("bias", zero), params.get("recurrent_bias", zero)
+    split = 2 * op.hidden
+    outputs = []
+    for step in range(x.shape[1]):
+        drive = matmul(x[:, step], params["weight"].T) + bias
+        gates = drive[:, :split] + matmul(h, params["recurrent"][:split].T) + inner[:split]
+        z, r = np.split(sigmoid(gates), 2, axis=1)
+        last, late = params["recurrent"][split:].T, inner[split:]
+        memory = r * (matmul(h, last) + late) if op.late else matmul(r * h, last) + late
+        h = (1 - z) * np.tanh(drive[:, split:] + memory) + z * h
         outputs.append(h)
-    return np.stack(outputs, axis=1) if x.ndim == 3 else h
+    return np.stack(outputs, axis=1)
+
+
+@_forward.register
+def _(op: ops.Rnn, params: Mapping[str, Array], x: Array, *state: Array) -> Array:
+    h = state[0] if state else np.zeros((len(x), op.hidden), dtype=x.dtype)
+    outputs = []
+    for step in range(x.shape[1]):
+        drive = _biased(matmul(x[:, step], params["weight"].T) + matmul(h, params["recurrent"].T), params, (-1,))
+        h = np.tanh(drive) if op.function == "tanh" else np.maximum(drive, 0)
+        outputs.append(h)
+    return np.stack(outputs, axis=1)
+
+
+@_forward.register
+def _(op: ops.Einsum, params: Mapping[str, Array], *arrays: Array) -> Array:
+    terms, result = op.equation.split("->")
+    images = max(len(array) for array in arrays)
+    level = [np.broadcast_to(array, (images, *array.shape[1:])) for array in arrays]
+    batched = ",".join("..." + term for term in terms.split(",")) + "->..." + result
+    y = np.einsum(batched, *level, optimize=len(level) > 2)
+    return np.asarray(y).reshape(images, *op.output(*(array.shape[1:] for array in arrays)))
+
+
+@_forward.register
+def _(op: ops.Matmul, params: Mapping[str, Array], a: Array, b: Array) -> Array:
+    rank = max(a.ndim, b.ndim)
+    a, b = (array.reshape(len(array), *[1] * (rank - array.ndim), *array.shape[1:]) for array in (a, b))
+    return matmul(a, b)
+
+
+@_forward.register
+def _(op: ops.ConvTranspose, params: Mapping[str, Array], x: Array) -> Array:
+    half = len(op.kernel)
+    weight = params["weight"].reshape(op.groups, x.shape[1] // op.groups, -1)
+    parts = matmul(weight.swapaxes(1, 2), x.reshape(len(x), op.groups, x.shape[1] // op.groups, -1))
+    parts = parts.reshape(len(x), op.outputs, *op.kernel, *x.shape[2:])
+    extents = ops.reach(op.kernel, op.dilation)
+    full = [(n - 1) * s + k + e for n, s, k, e in zip(x.shape[2:], op.stride, extents, op.extra, strict=True)]
+    y = np.zeros((len(x), op.outputs, *full), dtype=parts.dtype)
+    for position in np.ndindex(*op.kernel):
+        starts = [p * d for p, d in zip(position, op.dilation, strict=True)]
+        cut = (slice(a, a + (n - 1) * s + 1, s) for a, n, s in zip(starts, x.shape[2:], op.stride, strict=True))
+        y[(slice(None), slice(None), *cut)] += parts[(slice(None), slice(None), *position)]
+    keep = (slice(b, n - e) for b, e, n in zip(op.padding[:half], op.padding[half:], full, strict=True))
+    return _biased(y[(slice(None), slice(None), *keep)], params, (-1, *[1] * half))
 
 
 def sigmoid(x: Array) -> Array:
-    """1 / (1 + exp(-x)) without overflow."""
-    return 0.5 * (1 + np.tanh(0.5 * x))
+    """1 / (1 + exp(-x)) without overflow, and with its full precision far below zero."""
+    return np.asarray(special.expit(x))
 
 
 def matmul(a: Array, b: Array) -> Array:
@@ -164,8 +229,7 @@ def _convolve(op: ops.Conv, weight: Array, image: Array) -> Array:
     """One image (channels, *space); weight is (groups, outputs, inputs * kernel)."""
     half = len(op.padding) // 2
     padded = np.pad(image, [(0, 0), *zip(op.padding[:half], op.padding[half:], strict=True)])
-    reach = tuple((k - 1) * d + 1 for k, d in zip(op.kernel, op.dilation, strict=True))
-    view = sliding_window_view(padded, reach, axis=tuple(range(1, half + 1)))
+    view = sliding_window_view(padded, ops.reach(op.kernel, op.dilation), axis=tuple(range(1, half + 1)))
     view = view[(slice(None), *(slice(None, None, s) for s in op.stride), *(slice(None, None, d) for d in op.dilation))]
     rows, row_values = view.shape[1], prod(view.shape) // view.shape[1]
     band = max(1, COLUMN_BYTES // max(1, row_values * image.itemsize))
@@ -185,11 +249,13 @@ def _pooled(op: ops.Pool, x: Array, fill: float, reduce: Callable[[Array, Array]
     """Reduce every window, one kernel position at a time; beyond the image stands `fill`."""
     half, space = len(op.kernel), op.output(x.shape[1:])[1:]
     begins = op.padding[:half]
-    reach = [(n - 1) * s + k for n, s, k in zip(space, op.stride, op.kernel, strict=True)]
-    ends = [max(0, r - b - size) for r, b, size in zip(reach, begins, x.shape[2:], strict=True)]
+    extents = ops.reach(op.kernel, op.dilation)
+    needed = [(n - 1) * s + k for n, s, k in zip(space, op.stride, extents, strict=True)]
+    ends = [max(0, r - b - size) for r, b, size in zip(needed, begins, x.shape[2:], strict=True)]
     padded = np.pad(x, [(0, 0), (0, 0), *zip(begins, ends, strict=True)], constant_values=fill)
     result: Array | None = None
-    for offset in np.ndindex(*op.kernel):
+    for position in np.ndindex(*op.kernel):
+        offset = [p * d for p, d in zip(position, op.dilation or (1,) * half, strict=True)]
         cut = tuple(slice(o, o + (n - 1) * s + 1, s) for o, n, s in zip(offset, space, op.stride, strict=True))
         part = padded[(slice(None), slice(None), *cut)]
         result = part.copy() if result is None else reduce(result, part)
@@ -209,7 +275,7 @@ def _average(op: ops.Pool, x: Array) -> Array:
     if op.include_pad:
         edges = zip(op.padding[:half], op.padding[half:], strict=True)
         ones = np.pad(ones, [(0, 0), (0, 0), *edges], constant_values=1)
-        op_ones = ops.Pool("avg", op.kernel, op.stride, (0,) * (2 * half), op.ceil)
+        op_ones = ops.Pool("avg", op.kernel, op.stride, (0,) * (2 * half), op.ceil, dilation=op.dilation)
         space = op.output(x.shape[1:])[1:]
         counts = _pooled(op_ones, ones, 0, np.add)[(slice(None), slice(None), *(slice(0, n) for n in space))]
     else:

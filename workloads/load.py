@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+
 from sim.errors import InputError, nearest
 from workloads import generate, trained
 from workloads.network import Array, Layer, Network
@@ -48,6 +50,7 @@ def load(text: str, seed: int = 0, images: int = 1, shapes: Mapping[str, tuple[i
     """
     path = _path(text)
     read = _read(path, shapes or {})
+    _check_finite(read.network, path)
     network = _filled(read.network, seed)
     inputs, labels = _inputs(path, network, seed, images)
     known = (read.published, read.approximated, read.unsupported)
@@ -111,6 +114,15 @@ def _read(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> NetworkFile:
 
         return _plain(read_scalesim(path), path)
     raise InputError(f"unknown kind of file; allowed: a folder or {', '.join(SUFFIXES)}", where=str(path))
+
+
+def _check_finite(network: Network, path: Path) -> None:
+    for layer in network.layers:
+        for key, tensor in layer.params.items():
+            if isinstance(tensor, np.ndarray) and tensor.dtype.kind == "f" and layer.op.kind != "constant":
+                value = tensor.flat[:1] if not any(tensor.strides) else tensor
+                if not np.isfinite(value).all():
+                    raise InputError("a parameter that is not finite", where=str(path), setting=f"{layer.name}.{key}")
 
 
 def _plain(network: Network, path: Path) -> NetworkFile:

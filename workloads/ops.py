@@ -71,8 +71,8 @@ class Conv(Op):
             raise InputError(f"dilation {self.dilation} does not fit kernel {self.kernel}")
         if self.groups < 1 or inputs[0][0] % self.groups or self.outputs % self.groups:
             raise InputError(f"{inputs[0][0]} to {self.outputs} channels cannot be cut into {self.groups} groups")
-        reach = tuple((k - 1) * d + 1 for k, d in zip(self.kernel, self.dilation, strict=True))
-        return (self.outputs, *windows(inputs[0][1:], reach, self.stride, self.padding))
+        space = windows(inputs[0][1:], reach(self.kernel, self.dilation), self.stride, self.padding)
+        return (self.outputs, *space)
 
     def parameters(self, *inputs: Shape) -> Mapping[str, Shape]:
         weight = {"weight": (self.outputs, inputs[0][0] // self.groups, *self.kernel)}
@@ -80,6 +80,88 @@ class Conv(Op):
 
     def macs(self, *inputs: Shape) -> int:
         return prod(self.output(*inputs)) * (inputs[0][0] // self.groups) * prod(self.kernel)
+
+
+@dataclass(frozen=True, slots=True)
+class ConvTranspose(Op):
+    """Transposed convolution: every input value adds a scaled kernel. Weight (channels, outputs/groups, *kernel).
+
+    `padding` is cut off the full result, `extra` values are added at each axis' end (ONNX's output_padding).
+    """
+
+    outputs: int
+    kernel: tuple[int, ...]
+    stride: tuple[int, ...] = (1, 1)
+    padding: tuple[int, ...] = (0, 0, 0, 0)
+    groups: int = 1
+    dilation: tuple[int, ...] = (1, 1)
+    extra: tuple[int, ...] = (0, 0)
+    bias: bool = True
+    kind: ClassVar[str] = "convtranspose"
+
+    def output(self, *inputs: Shape) -> Shape:
+        _check_window(self.kernel, self.stride, self.padding, inputs[0])
+        if self.groups < 1 or inputs[0][0] % self.groups or self.outputs % self.groups:
+            raise InputError(f"{inputs[0][0]} to {self.outputs} channels cannot be cut into {self.groups} groups")
+        half, extents = len(self.kernel), reach(self.kernel, self.dilation)
+        cut = [self.padding[axis] + self.padding[half + axis] - self.extra[axis] for axis in range(half)]
+        sizes = zip(inputs[0][1:], extents, self.stride, cut, strict=True)
+        return (self.outputs, *((size - 1) * s + k - c for size, k, s, c in sizes))
+
+    def parameters(self, *inputs: Shape) -> Mapping[str, Shape]:
+        weight = {"weight": (inputs[0][0], self.outputs // self.groups, *self.kernel)}
+        return weight | ({"bias": (self.outputs,)} if self.bias else {})
+
+    def macs(self, *inputs: Shape) -> int:
+        return prod(inputs[0]) * (self.outputs // self.groups) * prod(self.kernel)
+
+
+@dataclass(frozen=True, slots=True)
+class Matmul(Op):
+    """Product of two activations, matrices in the last two axes, batched over the others like numpy's."""
+
+    kind: ClassVar[str] = "matmul"
+    arity: ClassVar[tuple[int, int]] = (2, 2)
+
+    def output(self, *inputs: Shape) -> Shape:
+        a, b = inputs
+        if len(a) < 2 or len(b) < 2 or a[-1] != b[-2]:
+            raise InputError(f"cannot multiply shapes {_list(inputs)}")
+        if len(a) > 2 and len(b) > 2 and any(m != n and 1 not in (m, n) for m, n in zip(a[-3::-1], b[-3::-1])):
+            raise InputError(f"cannot multiply shapes {_list(inputs)}")
+        longer, shorter = sorted((a[:-2], b[:-2]), key=len, reverse=True)
+        padded = (1,) * (len(longer) - len(shorter)) + shorter
+        return (*(max(m, n) for m, n in zip(longer, padded, strict=True)), a[-2], b[-1])
+
+    def macs(self, *inputs: Shape) -> int:
+        return prod(self.output(*inputs)) * inputs[0][-1]
+
+
+@dataclass(frozen=True, slots=True)
+class Einsum(Op):
+    """A product of activations by index letters, as `abc,acd->abd`; one MAC per combination of all letters."""
+
+    equation: str
+    kind: ClassVar[str] = "einsum"
+    arity: ClassVar[tuple[int, int]] = (1, 1 << 30)
+
+    def sizes(self, *inputs: Shape) -> dict[str, int]:
+        """Size of every letter."""
+        terms = self.equation.split("->")[0].split(",")
+        if len(terms) != len(inputs) or any(len(term) != len(shape) for term, shape in zip(terms, inputs, strict=True)):
+            raise InputError(f"{self.equation} does not fit shapes {_list(inputs)}")
+        pairs = [pair for term, shape in zip(terms, inputs, strict=True) for pair in zip(term, shape, strict=True)]
+        sizes = dict(pairs)
+        if any(sizes[letter] != size for letter, size in pairs):
+            raise InputError(f"{self.equation} does not fit shapes {_list(inputs)}")
+        return sizes
+
+    def output(self, *inputs: Shape) -> Shape:
+        sizes = self.sizes(*inputs)
+        return tuple(sizes[letter] for letter in self.equation.split("->")[1]) or (1,)
+
+    def macs(self, *inputs: Shape) -> int:
+        return prod(self.sizes(*inputs).values()) if len(inputs) > 1 else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,11 +178,15 @@ class Pool(Op):
     padding: tuple[int, ...] = (0, 0, 0, 0)
     ceil: bool = False
     include_pad: bool = True
+    dilation: tuple[int, ...] = ()
     kind: ClassVar[str] = "pool"
 
     def output(self, *inputs: Shape) -> Shape:
         _check_window(self.kernel, self.stride, self.padding, inputs[0])
-        return (inputs[0][0], *windows(inputs[0][1:], self.kernel, self.stride, self.padding, self.ceil))
+        if self.dilation and (len(self.dilation) != len(self.kernel) or min(self.dilation) < 1):
+            raise InputError(f"dilation {self.dilation} does not fit kernel {self.kernel}")
+        space = windows(inputs[0][1:], reach(self.kernel, self.dilation), self.stride, self.padding, self.ceil)
+        return (inputs[0][0], *space)
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,19 +282,21 @@ class Lstm(Op):
     """An LSTM over (steps, features), or one step over (features,); the output is every step's h.
 
     Gates in the order input, forget, output, candidate, as NeuralTalk has them; h = o tanh(c), or o c without `tanh`.
-    Further inputs h0 and c0 of shape (hidden,) start the state; it is zero otherwise.
+    Further inputs h0 and c0 of shape (hidden,) start the state; it is zero otherwise. With `cell`, every step's c
+    follows its h.
     """
 
     hidden: int
     tanh: bool = True
     bias: bool = True
+    cell: bool = False
     kind: ClassVar[str] = "lstm"
     arity: ClassVar[tuple[int, int]] = (1, 3)
 
     def output(self, *inputs: Shape) -> Shape:
         if len(inputs[0]) > 2 or any(shape != (self.hidden,) for shape in inputs[1:]):
             raise InputError(f"an LSTM of {self.hidden} units takes (steps, features), h and c, not {_list(inputs)}")
-        return (*inputs[0][:-1], self.hidden)
+        return (*inputs[0][:-1], self.hidden * (2 if self.cell else 1))
 
     def parameters(self, *inputs: Shape) -> Mapping[str, Shape]:
         weights = {"weight": (4 * self.hidden, inputs[0][-1]), "recurrent": (4 * self.hidden, self.hidden)}
@@ -216,6 +304,75 @@ class Lstm(Op):
 
     def macs(self, *inputs: Shape) -> int:
         return prod(inputs[0][:-1]) * 4 * self.hidden * (inputs[0][-1] + self.hidden)
+
+
+@dataclass(frozen=True, slots=True)
+class Gru(Op):
+    """A GRU over (steps, features); gates in the order update, reset, candidate; the output is every step's h.
+
+    `late` applies the reset gate after the recurrent product (ONNX's linear_before_reset, cuDNN's form): the second
+    bias, `recurrent_bias`, is then inside the gate. A second input of shape (hidden,) starts the state.
+    """
+
+    hidden: int
+    late: bool = False
+    bias: bool = True
+    kind: ClassVar[str] = "gru"
+    arity: ClassVar[tuple[int, int]] = (1, 2)
+
+    def output(self, *inputs: Shape) -> Shape:
+        if len(inputs[0]) != 2 or any(shape != (self.hidden,) for shape in inputs[1:]):
+            raise InputError(f"a GRU of {self.hidden} units takes (steps, features) and h, not {_list(inputs)}")
+        return (inputs[0][0], self.hidden)
+
+    def parameters(self, *inputs: Shape) -> Mapping[str, Shape]:
+        weights = {"weight": (3 * self.hidden, inputs[0][-1]), "recurrent": (3 * self.hidden, self.hidden)}
+        biases = {"bias": (3 * self.hidden,), "recurrent_bias": (3 * self.hidden,)}
+        return weights | (biases if self.bias else {})
+
+    def macs(self, *inputs: Shape) -> int:
+        return inputs[0][0] * 3 * self.hidden * (inputs[0][-1] + self.hidden)
+
+
+@dataclass(frozen=True, slots=True)
+class Rnn(Op):
+    """h = tanh(W x + R h + b), or relu with `function`, over (steps, features); a second input (hidden,) starts h."""
+
+    hidden: int
+    function: Literal["tanh", "relu"] = "tanh"
+    bias: bool = True
+    kind: ClassVar[str] = "rnn"
+    arity: ClassVar[tuple[int, int]] = (1, 2)
+
+    def output(self, *inputs: Shape) -> Shape:
+        if len(inputs[0]) != 2 or any(shape != (self.hidden,) for shape in inputs[1:]):
+            raise InputError(f"an RNN of {self.hidden} units takes (steps, features) and h, not {_list(inputs)}")
+        return (inputs[0][0], self.hidden)
+
+    def parameters(self, *inputs: Shape) -> Mapping[str, Shape]:
+        weights = {"weight": (self.hidden, inputs[0][-1]), "recurrent": (self.hidden, self.hidden)}
+        return weights | ({"bias": (self.hidden,)} if self.bias else {})
+
+    def macs(self, *inputs: Shape) -> int:
+        return inputs[0][0] * self.hidden * (inputs[0][-1] + self.hidden)
+
+
+@dataclass(frozen=True, slots=True)
+class Unsupported(Op):
+    """An operator that is not computed here: its name, and the shape it is known to produce."""
+
+    operator: str
+    shape: tuple[int, ...]
+    kind: ClassVar[str] = "unsupported"
+    arity: ClassVar[tuple[int, int]] = (0, 1 << 30)
+
+    def output(self, *inputs: Shape) -> Shape:
+        return self.shape
+
+
+def reach(kernel: Shape, dilation: Shape) -> Shape:
+    """Extent of a dilated window; no dilation is a dilation of 1."""
+    return tuple((k - 1) * d + 1 for k, d in zip(kernel, dilation or (1,) * len(kernel), strict=True))
 
 
 def windows(space: Shape, reach: Shape, stride: Shape, padding: Shape, ceil: bool = False) -> Shape:

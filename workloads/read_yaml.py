@@ -15,7 +15,7 @@ of the same folder, and says what is known of its layers in `layers: {fc1: {dens
 
 import types
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, Field, dataclass, fields, replace
+from dataclasses import MISSING, Field, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -23,7 +23,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from sim.config import Document, read_yaml
 from sim.errors import nearest
-from workloads import ops, quantised
+from workloads import elementwise, ops, quantised, shaping
 from workloads.network import Layer, Network
 from workloads.tensor import Shape, Tensor
 
@@ -33,6 +33,8 @@ At = tuple[str | int, ...]
 KEYS = ("name", "source", "notes", "inputs", "layers", "published", "base", "schema")
 LAYER_KEYS = ("name", "op", "inputs", "params", "bits", "density", "note")
 MOST_LAYERS = 20_000
+MODULES = (ops, shaping, elementwise, quantised)
+"""Where layer kinds are defined."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,16 +50,21 @@ class Published:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class NetworkFile:
-    """A network and what its file says about it."""
+    """A network and what its file says about it.
+
+    `approximated` maps nodes of the file to why, `unsupported` lists nodes and operators that became no layer kind.
+    """
 
     network: Network
     source: str
-    published: tuple[Published, ...]
+    published: tuple[Published, ...] = ()
+    approximated: Mapping[str, str] = field(default_factory=dict)
+    unsupported: tuple[tuple[str, str], ...] = ()
 
 
 def kinds() -> dict[str, type[ops.Op]]:
     """Every layer kind by its name, looked up where layer kinds are defined."""
-    found = [value for module in (ops, quantised) for value in vars(module).values() if isinstance(value, type)]
+    found = [value for module in MODULES for value in vars(module).values() if isinstance(value, type)]
     return {kind.kind: kind for kind in found if issubclass(kind, ops.Op) and kind.kind}
 
 
