@@ -100,20 +100,25 @@ class Timeline:
             ready[known] = np.maximum(ready[known], _to_lanes(times, ready.shape[1]))
         return ready
 
-    def occupancy(self, fifo: str, lane: int = 0) -> tuple[Table, Table]:
-        """Cycles at which a FIFO's fill changes and the tokens it holds from then on, of one of its copies.
+    def occupancy(self, fifo: str) -> tuple[Table, Table]:
+        """Cycles at which a FIFO's fill changes, and the tokens it holds from then on, all its copies together.
 
         A token counts from the cycle it was put until the cycle it was taken.
         """
         edge = next(e for e in self.stepped.edges if e.fifo.name == fifo)
-        puts = _lane(self.times.releases[edge.src], lane)
-        takes = _lane(self.times.starts[edge.dst], lane)
-        produced = moved(edge.fifo.produce, len(puts))[1:]
-        consumed = moved(edge.fifo.consume, len(takes))[1:]
-        cycles = np.unique(np.concatenate([puts, takes, [0]]))
-        into = np.concatenate([[0], produced])[np.searchsorted(puts, cycles, side="right")]
-        out = np.concatenate([[0], consumed])[np.searchsorted(takes, cycles, side="right")]
-        return cycles, edge.fifo.initial + into - out
+        copies = max(self.design.stages[edge.src].lanes, self.design.stages[edge.dst].lanes)
+        times, changes = [np.zeros(1, np.int64)], [np.array([edge.fifo.initial * copies])]
+        for table, rate, sign in (
+            (self.times.releases[edge.src], edge.fifo.produce, 1),
+            (self.times.starts[edge.dst], edge.fifo.consume, -1),
+        ):
+            each = np.diff(moved(rate, len(table))) * (sign * copies // table.shape[1])
+            times.append(table.reshape(-1))
+            changes.append(np.repeat(each, table.shape[1]))
+        cycles, place = np.unique(np.concatenate(times), return_inverse=True)
+        fill = np.zeros(len(cycles), np.int64)
+        np.add.at(fill, place, np.concatenate(changes))
+        return cycles, np.cumsum(fill)
 
     def _time(self, table: Table, stage: str, firing: int) -> Any:
         shift = 0
@@ -173,7 +178,3 @@ def frees(design: Design, edge: Edge) -> Table:
 
 def _to_lanes(times: Table, lanes: int) -> Table:
     return times.max(axis=1, keepdims=True) if lanes == 1 else times
-
-
-def _lane(times: Table, lane: int) -> Table:
-    return times[:, lane if times.shape[1] > 1 else 0]

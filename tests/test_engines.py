@@ -5,13 +5,15 @@ both claims and back-pressure; many of them deadlock, and then both engines must
 """
 
 import os
+from collections import Counter
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sim import fast
+from sim import fast, tracefile
+from sim.critical import critical
 from sim.errors import DeadlockError
 from sim.graph import Design, Fifo, Stage
 from sim.rates import Repeat, expand
@@ -99,6 +101,30 @@ def test_time_is_conserved(design):
             shares = timeline.shares(name)
             assert sum(shares) == stage.lanes * timeline.cycles
             assert min(shares) >= 0
+
+
+@MANY
+@given(designs())
+def test_the_critical_chain_has_all_cycles(design):
+    line = outcome(design, "fast")
+    if isinstance(line, Timeline):
+        assert sum(critical(line).cycles.values()) == line.cycles
+
+
+@MANY
+@given(designs())
+def test_slices_add_up_to_the_shares(design):
+    line = outcome(design, "fast")
+    if isinstance(line, Timeline):
+        for name, stage in design.stages.items():
+            found: Counter[str] = Counter()
+            for lane in range(stage.lanes):
+                slices = tracefile.slices(line, name, lane)
+                assert [s[1] for s in slices[1:]] == [s[2] for s in slices[:-1]]
+                for kind, begin, end in slices:
+                    found[kind] += end - begin
+            shares = line.shares(name)
+            assert [found[k] for k in ("starved", "busy", "blocked", "tail")] == list(shares)
 
 
 @st.composite
