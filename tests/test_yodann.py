@@ -3,15 +3,13 @@
 from typing import Any
 
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from archs.yodann import datapath, oracle
-from archs.yodann.arithmetic import Filters, filters
+from archs.yodann.arithmetic import Filters
 from archs.yodann.geometry import cut
 from archs.yodann.settings import Yodann
-from sim.errors import InputError
 from workloads.network import Layer, Network
 from workloads.ops import Conv
 

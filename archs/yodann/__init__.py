@@ -7,17 +7,21 @@ other layers. README.md says what is modelled and what is not.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from archs.yodann import compute as walking
 from archs.yodann import power
 from archs.yodann.arithmetic import STEP, fill, takes
 from archs.yodann.geometry import cut, eta_idle, eta_tile
-from archs.yodann.model import timed
+from archs.yodann.model import Formula, timed
 from archs.yodann.settings import Yodann
 from sim.plan import Computed, Machine, Phase, Plan
 from sim.timeline import Timeline
-from workloads.network import Array, Network
+from workloads import generate
+from workloads.network import Array, Layer, Network
+from workloads.ops import BatchNorm, Conv, Pool, Relu
 
-__all__ = ["SPEC", "build", "compute", "extras", "fill", "machine", "reference", "skips"]
+__all__ = ["SPEC", "bound", "build", "compute", "example", "extras", "fill", "machine", "reference", "skips"]
 
 SPEC = Yodann
 
@@ -38,9 +42,7 @@ def build(spec: Yodann, network: Network, inputs: Mapping[str, Array]) -> Plan:
     images = max((len(array) for array in inputs.values()), default=1)
     layers = [timed(cut(spec, network, layer)) for layer in network.layers if not takes(network, layer.name)]
     made = [(layer.design(), layer.work()) for layer in layers]
-    return tuple(
-        Phase(work.name, design, (work,), image=image) for image in range(images) for design, work in made
-    )
+    return tuple(Phase(work.name, design, (work,), image=image) for image in range(images) for design, work in made)
 
 
 def compute(spec: Yodann, network: Network, inputs: Mapping[str, Array]) -> Computed:
@@ -60,6 +62,27 @@ def compute(spec: Yodann, network: Network, inputs: Mapping[str, Array]) -> Comp
 def reference(spec: Yodann, network: Network, inputs: Mapping[str, Array]) -> dict[str, Array]:
     """The same by plain integer convolution in the chip's order."""
     return walking.reference(spec, network, inputs)
+
+
+def bound(spec: Yodann, network: Network, inputs: Mapping[str, Array]) -> int:
+    """No fewer cycles than the paper's formula of each layer, whose tiles do not overlap."""
+    images = max((len(array) for array in inputs.values()), default=1)
+    layers = [cut(spec, network, layer) for layer in network.layers if not takes(network, layer.name)]
+    return images * sum(Formula(layer).cycles for layer in layers)
+
+
+def example(spec: Yodann) -> tuple[Network, dict[str, Array]]:
+    """Two layers of three kernel sizes on small images: partial sums, a batch norm, a pool, two images."""
+    layers = [
+        Layer("first", Conv(12, (3, 3), (1, 1), (1, 1, 1, 1)), ("image",)),
+        Layer("norm", BatchNorm(), ("first",)),
+        Layer("relu", Relu(), ("norm",)),
+        Layer("pool", Pool("max", (2, 2), (2, 2), (0, 0, 0, 0)), ("relu",)),
+        Layer("second", Conv(9, (5, 5), (1, 1), (2, 2, 2, 2)), ("pool",)),
+    ]
+    rng = np.random.default_rng(1)
+    network = generate.fill(fill(spec, Network("example", {"image": (3, 10, 12)}, layers), 1), 1)
+    return network, {"image": rng.random((2, 3, 10, 12), np.float32)}
 
 
 def extras(

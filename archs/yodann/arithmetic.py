@@ -27,7 +27,8 @@ class Filters:
     """What the chip and its scale-bias unit hold for a layer.
 
     `weight` float32 (co, ci/groups, kh, kw) of whole numbers: +-1, or Q2.9 steps in the fixed-point baseline, whose
-    products have 18 fraction bits (`shift` 9 of them are dropped after the channel sum). `alpha`, `beta` int32 [co] in steps of 2^-9.
+    products have 18 fraction bits (`shift` 9 of them are dropped after the channel sum). `alpha`, `beta` int32 [co] in
+    steps of 2^-9.
     """
 
     weight: Array
@@ -67,7 +68,7 @@ def filters(spec: Yodann, network: Network, layer: Layer) -> Filters:
         scale, bias = _absorb(norm, scale, bias)
     alpha, beta = _quantise(scale), _quantise(bias)
     rounded = bool((alpha * STEP != scale).any() or (beta * STEP != bias).any())
-    notes = (f"{layer.name}: scale and bias rounded to Q2.9",) if rounded else ()
+    notes: tuple[str, ...] = (f"{layer.name}: scale and bias rounded to Q2.9",) if rounded else ()
     clipped = int(((np.abs(scale) > 4) | (np.abs(bias) > 4)).sum())
     if clipped:
         notes += (f"{layer.name}: {clipped} channels have a scale or bias beyond +-4; clamped",)
@@ -85,10 +86,13 @@ def _weights(spec: Yodann, layer: Layer) -> tuple[Array, Array, bool]:
         return tensor.scale.astype(np.float64), tensor.signs().astype(np.float32), True
     real = layer.array("weight")
     scale = magnitudes(real)
+    if scale is None and spec.real_weights == "binarise":
+        nearest = Binary.binarise(real)
+        return nearest.scale.astype(np.float64), nearest.signs().astype(np.float32), False
     if scale is None:
         raise InputError(
-            "its weights are not binary (one magnitude an output, no zeros); binarise them first: tapeout compress "
-            "WORKLOAD --apply 'binary()', or run the 12-bit baseline: --config q2.9-8x8",
+            "its weights are not binary (one magnitude an output, no zeros): set real_weights=binarise to take signs and "
+            "mean magnitudes, or take the 12-bit configuration q2.9-8x8",
             setting=layer.name,
         )
     return scale.astype(np.float64), np.copysign(np.float32(1), real), True
@@ -134,8 +138,9 @@ def _seeded(spec: Yodann, network: Network, layer: Layer, seed: int) -> Layer:
 
 def to_pixels(spec: Yodann, real: Array) -> tuple[Array, int]:
     """Real numbers as Q2.9 steps in float32 (exact), and how many were clamped."""
-    steps = np.asarray(real, np.float32 if real.dtype != np.float64 else np.float64) / STEP
-    whole = np.floor(steps) if spec.pixels == "truncate" else np.rint(steps)
+    exact = np.float64 if real.dtype == np.float64 else np.float32
+    steps: Array = np.multiply(real, exact(1 / STEP), dtype=exact)
+    whole: Array = np.floor(steps) if spec.pixels == "truncate" else np.rint(steps)
     clamped = int(np.count_nonzero(whole > PIXEL[1])) + int(np.count_nonzero(whole < PIXEL[0]))
     np.clip(whole, *PIXEL, out=whole)
     return whole.astype(np.float32, copy=False), clamped

@@ -1,17 +1,21 @@
 """A whole network's numbers: convolutions on the chip, everything else on the host in floating point."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from archs.yodann import datapath, oracle
+from archs.yodann import datapath, loop, oracle
 from archs.yodann.arithmetic import PIXEL, STEP, Filters, fill, filters, folded, takes, to_pixels
-from archs.yodann.geometry import Cut, cut
+from archs.yodann.geometry import cut
 from archs.yodann.settings import Yodann
+from sim.errors import CheckError
 from workloads.execute import forward
 from workloads.network import Array, Layer, Network
 from workloads.ops import BatchNorm, Conv
+
+SMALL = 20_000
+"""Channel cycles of a layer up to which the loops run too, to count accesses."""
 
 Convolve = Callable[[Layer, Filters, Array], tuple[Array, int]]
 
@@ -30,12 +34,21 @@ class Walk:
 
 
 def compute(spec: Yodann, network: Network, inputs: Mapping[str, Array]) -> Walk:
-    """Every layer that has its inputs, through the fast datapath."""
+    """Every layer that has its inputs, through the fast datapath; small layers through the counting loops too."""
+    counts: dict[str, dict[str, int]] = {}
 
     def convolve(layer: Layer, held: Filters, image: Array) -> tuple[Array, int]:
-        return datapath.convolve(_cut(spec, network, layer), held, image)
+        cutting = cut(spec, network, layer)
+        fast, limited = datapath.convolve(cutting, held, image)
+        if sum(run.columns * run.steps * run.inputs for run in cutting.runs) <= SMALL:
+            slow, made = loop.convolve(cutting, held, image)
+            if not np.array_equal(fast, slow):
+                raise CheckError(f"{layer.name}: the fast datapath and the loops disagree")
+            known = counts.setdefault(layer.name, {})
+            known |= {action: known.get(action, 0) + count for action, count in made.items()}
+        return fast, limited
 
-    return walk(spec, network, inputs, convolve)
+    return replace(walk(spec, network, inputs, convolve), counts=counts)
 
 
 def reference(spec: Yodann, network: Network, inputs: Mapping[str, Array]) -> dict[str, Array]:
@@ -85,7 +98,9 @@ def _chip(spec: Yodann, network: Network, layer: Layer, real: Array, convolve: C
     state.notes += held.notes
     outside = int(np.count_nonzero((images < PIXEL[0]) | (images > PIXEL[1])))
     if outside:
-        state.notes.append(f"{layer.name}: {outside} sums of partial images lie beyond Q2.9; the next layer clamps them")
+        state.notes.append(
+            f"{layer.name}: {outside} sums of partial images lie beyond Q2.9; the next layer clamps them"
+        )
 
 
 def _absorbed(network: Network, layer: Layer) -> bool:
@@ -93,7 +108,3 @@ def _absorbed(network: Network, layer: Layer) -> bool:
     if not isinstance(layer.op, BatchNorm) or layer.inputs[0] in network.inputs or takes(network, layer.inputs[0]):
         return False
     return folded(network, layer.inputs[0]) is not None
-
-
-def _cut(spec: Yodann, network: Network, layer: Layer) -> Cut:
-    return cut(spec, network, layer)

@@ -40,25 +40,31 @@ def _group(cut: Cut, each: Pass, filters: Filters, image: Array, total: Array, b
     """One pass of one group: add to `total` (co, height, width); returns saturations and clamps."""
     limited = 0
     taps = each.part.height * each.part.width
-    size = cut.spec.channels * taps
+    size, wrap, clamp = cut.spec.channels * taps, cut.spec.summer == "wrap", cut.spec.host_add == "clamp"
     weight = filters.weight.reshape(len(filters.weight), -1)
+    weights = [np.ascontiguousarray(weight[:, first : first + size]) for first in range(0, weight.shape[1], size)]
+    reaches = [_reach(cut, each, image[n * cut.spec.channels :][: cut.spec.channels]) for n in range(len(weights))]
     silent = np.zeros_like(filters.beta)
     for rows, columns in _columns(cut, each, image):
         part = np.ascontiguousarray(total[:, rows]).reshape(len(total), -1)
-        for first in range(0, len(columns), size):
-            block, w = columns[first : first + size], np.ascontiguousarray(weight[:, first : first + size])
+        for number, w in enumerate(weights):
+            block = columns[number * size : (number + 1) * size]
+            reach = reaches[number][:, rows].reshape(1, -1) if filters.shift == 0 else np.abs(w) @ np.abs(block)
+            beta = filters.beta if bias and number == 0 else silent
             sums = w @ block
-            reach = _reach(filters.shift, w, block)
-            beta = filters.beta if bias and first == 0 else silent
-            wrap, clamp = cut.spec.summer == "wrap", cut.spec.host_add == "clamp"
             limited += sum(finish(sums, reach, w, block, taps, filters.alpha, beta, filters.shift, wrap, clamp, part))
         total[:, rows] = part.reshape(len(total), -1, total.shape[2])
     return limited
 
 
-def _reach(shift: int, weight: Array, block: Array) -> Array:
-    """Sum of |terms| of every sum: of the pixels alone where weights are +-1."""
-    reach: Array = np.abs(block).sum(axis=0, keepdims=True) if shift == 0 else np.abs(weight) @ np.abs(block)
+def _reach(cut: Cut, each: Pass, block: Array) -> Array:
+    """Sum of |pixels| in the window of every output, (1, height, width): that of |terms| where weights are +-1."""
+    plane = np.abs(block).sum(axis=0)
+    view = sliding_window_view(plane, (each.part.height, each.part.width))[:: cut.stride[0], :: cut.stride[1]]
+    reach: Array = np.zeros((1, *view.shape[:2]), block.dtype)
+    for y in range(each.part.height):
+        for x in range(each.part.width):
+            reach += view[:, :, y, x]
     return reach
 
 

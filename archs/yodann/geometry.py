@@ -191,7 +191,9 @@ class Cut:
         """
         per_in = self.inputs // self.groups
         pixels = self.outputs * self.out[0] * self.out[1]
-        ideal = Fraction(pixels * self.spec.channels * ceil(per_in / self.spec.channels), filters(self.spec, each.native))
+        ideal = Fraction(
+            pixels * self.spec.channels * ceil(per_in / self.spec.channels), filters(self.spec, each.native)
+        )
         return ideal / (eta_tile(self.spec, each) * eta_border(each))
 
 

@@ -5,7 +5,8 @@ import numpy as np
 
 from workloads.network import Array
 
-STRETCH = 64
+STRETCH = 256
+"""Pixels at a time: they stay in the first cache from the bound to the addition."""
 
 
 @nb.njit(cache=True)
@@ -26,40 +27,46 @@ def finish(
 
     `sums` are exact, without any saturation on the way. `reach` [1 or co, n] is the sum of |terms|: the positive terms
     of an output add up to (reach + sum) / 2 and the negative ones to -(reach - sum) / 2, so every prefix of the chip's
-    order lies between them. Only where that leaves Q7.9 is the sum taken again in order, channel by channel, from
+    order lies between them. Only where that leaves Q7.9 are sums taken again in order, channel by channel, from
     `weight` [co, channels * taps] and `columns` [channels * taps, n]. Returns (summer saturations, output clamps).
     """
     saturated, clamped = 0, 0
+    # the scaled sum needs 29 bits: int32 holds it, and the loops below become vector code
+    held = np.empty(STRETCH, np.int32)
     for o in range(sums.shape[0]):
         row = o if reach.shape[0] > 1 else 0
-        # the scaled sum needs 29 bits: int32 holds it, and most loops below become vector code
-        held = np.empty(sums.shape[1], np.int32)
-        if wrap:
-            _wrap(sums[o], shift, held)
-        else:
-            saturated += _saturate(sums[o], reach[row], weight[o], columns, taps, shift, held)
-        clamped += _scale(held, np.int32(alpha[o]), np.int32(beta[o]) << np.int32(9), clamp_host, total[o])
+        factor, offset = np.int32(alpha[o]), np.int32(beta[o]) << np.int32(9)
+        for first in range(0, sums.shape[1], STRETCH):
+            s = sums[o, first : first + STRETCH]
+            h = held[: len(s)]
+            if wrap:
+                _wrap(s, shift, h)
+            elif _beyond(s, reach[row, first : first + STRETCH], shift):
+                saturated += _ordered(weight[o], columns[:, first : first + STRETCH], taps, shift, h)
+            else:
+                _whole(s, shift, h)
+            clamped += _scale(h, factor, offset, clamp_host, total[o, first : first + STRETCH])
     return saturated, clamped
 
 
 @nb.njit(cache=True)
-def _saturate(sums: Array, reach: Array, weight: Array, columns: Array, taps: int, shift: int, held: Array) -> int:
-    """Sums where the bound holds for a whole stretch of pixels, else `_ordered`; returns saturations."""
-    saturated, most = 0, sums.dtype.type(2 * ((1 << (16 + shift)) - 1))
-    for first in range(0, len(sums), STRETCH):
-        s, r, h = sums[first : first + STRETCH], reach[first : first + STRETCH], held[first : first + STRETCH]
-        beyond = np.int32(0)
-        for p in range(len(s)):
-            beyond += np.int32(r[p] + abs(s[p]) > most)
-        if beyond:
-            saturated += _ordered(weight, columns[:, first : first + STRETCH], taps, shift, h)
-        elif shift == 0:
-            for p in range(len(s)):
-                h[p] = np.int32(s[p])
-        else:
-            for p in range(len(s)):
-                h[p] = np.int32(np.int64(s[p]) >> shift)
-    return saturated
+def _beyond(sums: Array, reach: Array, shift: int) -> bool:
+    """Whether any prefix of any sum may leave Q7.9."""
+    most = sums.dtype.type(2 * ((1 << (16 + shift)) - 1))
+    count = np.int32(0)
+    for p in range(len(sums)):
+        count += np.int32(reach[p] + abs(sums[p]) > most)
+    return bool(count > 0)
+
+
+@nb.njit(cache=True)
+def _whole(sums: Array, shift: int, held: Array) -> None:
+    if shift == 0:
+        for p in range(len(sums)):
+            held[p] = np.int32(sums[p])
+    else:
+        for p in range(len(sums)):
+            held[p] = np.int32(np.int64(sums[p]) >> shift)
 
 
 @nb.njit(cache=True)
@@ -86,11 +93,11 @@ def _ordered(weight: Array, columns: Array, taps: int, shift: int, held: Array) 
             acc[p] = limited
     for p in range(len(acc)):
         held[p] = np.int32(np.int64(acc[p]) >> shift)
-    return saturated
+    return int(saturated)
 
 
 @nb.njit(cache=True)
-def _scale(held: Array, alpha: Array, beta: Array, clamp_host: bool, total: Array) -> int:
+def _scale(held: Array, alpha: np.int32, beta: np.int32, clamp_host: bool, total: Array) -> int:
     """alpha * sum + beta, floor, clamp, add; returns clamps."""
     clamped = np.int32(0)
     for p in range(len(held)):
@@ -101,4 +108,4 @@ def _scale(held: Array, alpha: Array, beta: Array, clamp_host: bool, total: Arra
     if clamp_host:
         for p in range(len(held)):
             total[p] = min(max(total[p], np.int32(-2048)), np.int32(2047))
-    return clamped
+    return int(clamped)

@@ -94,9 +94,7 @@ def _arrive(
     counts["image_memory.write"] += len(block.inputs)
 
 
-def _window(
-    each: Pass, tile: Tile, memory: dict[tuple[int, int], Array], top: int, left: int, inputs: int
-) -> Array:
+def _window(each: Pass, tile: Tile, memory: dict[tuple[int, int], Array], top: int, left: int, inputs: int) -> Array:
     """[inputs, k, k]; what lies outside the image is silenced. KeyError where a pixel has not come yet."""
     window = np.zeros((inputs, each.part.height, each.part.width), np.int64)
     for y in range(each.part.height):
@@ -121,7 +119,8 @@ def _sum(cut: Cut, shift: int, weight: Array, window: Array) -> Array:
 
 def _scale(sums: Array, alpha: Array, beta: Array) -> Array:
     """Q10.18, floored and clamped to Q2.9."""
-    return np.clip((sums * alpha + (beta.astype(np.int64) << 9)) >> 9, *PIXEL)
+    scaled: Array = np.clip((sums * alpha + (beta.astype(np.int64) << 9)) >> 9, *PIXEL)
+    return scaled
 
 
 def _host(

@@ -38,9 +38,7 @@ def convolve(spec: Yodann, op: Conv, filters: Filters, image: Array) -> Array:
     return total.reshape(op.outputs, *size)
 
 
-def _add(
-    spec: Yodann, groups: int, filters: Filters, weight: Array, taps: Array, total: Array, bias: bool
-) -> None:
+def _add(spec: Yodann, groups: int, filters: Filters, weight: Array, taps: Array, total: Array, bias: bool) -> None:
     """Add the partial images of one kernel piece; `taps` is (ci, piece size, pixels)."""
     outputs, inputs = len(weight) // groups, weight.shape[1]
     for group in range(groups):
@@ -87,7 +85,9 @@ def _padding(spec: Yodann, op: Conv) -> tuple[int, ...]:
         size = op.kernel[axis]
         if spec.even_padding != "layer" and size % 2 == 0 and low + high == size - 1:
             low = size // 2 - (spec.even_padding == "high")
-            top, left, bottom, right = (low, left, size - 1 - low, right) if axis == 0 else (top, low, bottom, size - 1 - low)
+            top, left, bottom, right = (
+                (low, left, size - 1 - low, right) if axis == 0 else (top, low, bottom, size - 1 - low)
+            )
     return top, left, bottom, right
 
 
@@ -99,7 +99,13 @@ def _pieces(size: int) -> list[tuple[int, int]]:
 
 
 def _meets_image(
-    padded: Array, rows: range, columns: range, op: Conv, size: list[int], before: tuple[int, int], shape: tuple[int, ...]
+    padded: Array,
+    rows: range,
+    columns: range,
+    op: Conv,
+    size: list[int],
+    before: tuple[int, int],
+    shape: tuple[int, ...],
 ) -> bool:
     """Whether a kernel piece sees any pixel of the image at any position of stride 1 (else the chip leaves it out)."""
     last = padded.shape[1] - op.kernel[0] + rows[-1], padded.shape[2] - op.kernel[1] + columns[-1]

@@ -31,11 +31,13 @@ class Law:
         """The greatest clock at `voltage`, exact at both points."""
         (v0, f0), (v1, f1) = self.low, self.high
         exponent = log(f1 * v1 / (f0 * v0)) / log((v1 - THRESHOLD_V) / (v0 - THRESHOLD_V))
-        return f1 * ((voltage - THRESHOLD_V) / (v1 - THRESHOLD_V)) ** exponent * v1 / voltage
+        clock: float = f1 * ((voltage - THRESHOLD_V) / (v1 - THRESHOLD_V)) ** exponent * v1 / voltage
+        return clock
 
     def energy_factor(self, kind: str, voltage: float) -> float:
         """Energy a cycle at `voltage` by that at 1.2 V."""
-        return (voltage / self.high[0]) ** (log(self.energy[kind]) / log(self.high[0] / self.low[0]))
+        factor: float = (voltage / self.high[0]) ** (log(self.energy[kind]) / log(self.high[0] / self.low[0]))
+        return factor
 
 
 LOW_HZ = 61.2e12 * 895e-6 / 3136
@@ -79,7 +81,9 @@ def clock_hz(spec: Yodann) -> float:
         )
     most = points.clock_hz(spec.voltage)
     if spec.clock is not None and spec.clock > most * (1 + 1e-9):
-        raise InputError(f"found {spec.clock / 1e6:g} MHz; at most {most / 1e6:.4g} MHz at this voltage", setting="clock")
+        raise InputError(
+            f"found {spec.clock / 1e6:g} MHz; at most {most / 1e6:.4g} MHz at this voltage", setting="clock"
+        )
     return most if spec.clock is None else spec.clock
 
 
@@ -117,10 +121,10 @@ def accesses(spec: Yodann) -> dict[str, Access]:
     """Actions that move data. A host addition brings in one 12-bit partial result."""
     bits = 1 if spec.weights == "binary" else 12
     return {
-        "io.pixels": Access("io.in", 12),
-        "io.outputs": Access("io.out", 12),
-        "io.weights": Access("io.weights", 12),
-        "host.adds": Access("host.adds", 12),
+        "io.pixels": Access("io.in.read", 12),
+        "io.outputs": Access("io.out.write", 12),
+        "io.weights": Access("io.weights.read", 12),
+        "host.adds": Access("host.adds.write", 12),
         "image_memory.read": Access("image_memory.pixels.read", 12),
         "image_memory.write": Access("image_memory.pixels.write", 12),
         "filter_bank.write": Access("filter_bank.weights.write", bits),

@@ -53,6 +53,8 @@ class Yodann(Spec):
 
     summer: Literal["saturate", "wrap"] = "saturate"
     """What a channel summer does beyond Q7.9."""
+    real_weights: Literal["refuse", "binarise"] = "refuse"
+    """Weights of several magnitudes an output: refuse, or take the sign of each and the mean magnitude."""
     pixels: Literal["truncate", "nearest"] = "truncate"
     """How the host turns real numbers into Q2.9."""
     host_add: Literal["wide", "clamp"] = "wide"
