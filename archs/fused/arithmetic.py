@@ -108,7 +108,8 @@ def _scales(nodes: Sequence[Node], bits: int, floats: Mapping[str, Array]) -> di
         maps = list(node.inputs) if node.kind in OWN_SCALE else [node.name, *node.inputs]
         for name in maps[1:]:
             root[find(name)] = find(maps[0])
-        find(node.name)
+        for name in (*maps, node.name):
+            find(name)
     largest: dict[str, float] = {}
     for name in list(root):
         peak = float(np.max(np.abs(floats[name]), initial=0)) if name in floats else 0.0

@@ -8,7 +8,7 @@ import numpy as np
 from archs.fused.activity import SUM_BITS
 from archs.fused.arithmetic import Arithmetic, fixed, floating
 from archs.fused.datapath import Tally, compiled, run
-from archs.fused.layout import Layout, Part, layout
+from archs.fused.layout import Layout, Part, complete, layout, unfinished
 from archs.fused.loops import counting
 from archs.fused.model import stages
 from archs.fused.reference import reference as whole_maps
@@ -22,8 +22,8 @@ from workloads.execute import forward
 from workloads.network import Network
 from workloads.tensor import Array
 
-LOOP_CYCLES = 20_000
-"""Machine cycles per image up to which the loop datapath runs too, to count its accesses."""
+LOOP_CYCLES = 200_000
+"""Machine cycles up to which the loop datapath runs too, to count its accesses."""
 ORDERED_MACS = 10_000_000_000
 """Multiply-accumulates up to which the reference adds in the machine's order; beyond, matrix products."""
 
@@ -33,15 +33,16 @@ def compute(spec: FusedSpec, network: Network, inputs: Mapping[str, Array]) -> C
     found = layout(spec, network)
     values = entries(found.stack, network, inputs)
     arithmetic = chosen(spec, found, values)
-    small = spec.transfer != "trips" and _cycles(found) <= LOOP_CYCLES
     tallies = [Tally() for _ in found.parts]
     images = len(next(iter(values.values())))
+    small = spec.transfer != "trips" and _cycles(found) * images <= LOOP_CYCLES
     maps: dict[str, list[Array]] = {}
     for image in range(images):
         known = {name: arithmetic.store(name, array[image]).transpose(1, 2, 0) for name, array in values.items()}
         for part, tally in zip(found.parts, tallies, strict=True):
             wanted = {name: known[name] for name in part.group.entries}
-            made = run(part.pyramids, arithmetic, wanted, tally, counting(part.unrolls) if small else compiled)
+            engine = counting(part.unrolls) if small else compiled
+            made = run(part.pyramids, arithmetic, wanted, tally, part.group.exits, engine)
             known.update({name: made[name] for name in part.group.exits})
             for name in complete(part):
                 maps.setdefault(name, []).append(made[name].transpose(2, 0, 1))
@@ -53,7 +54,7 @@ def compute(spec: FusedSpec, network: Network, inputs: Mapping[str, Array]) -> C
         counts=_counted(spec, found, tallies) if small else None,
         saturations=sum(tally.saturations for tally in tallies),
         encoding_exact=not arithmetic.bits,
-        notes=(*found.notes, *_unfinished(found)),
+        notes=(*found.notes, *unfinished(found)),
     )
 
 
@@ -66,21 +67,6 @@ def reference(spec: FusedSpec, network: Network, inputs: Mapping[str, Array]) ->
     macs = sum(node.layer.op.macs(*node.sources) for part in found.parts for node in part.group.convs)
     made = whole_maps(found.stack, arithmetic, stored, blas=macs * len(next(iter(values.values()))) > ORDERED_MACS)
     return {name: made[name] for part in found.parts for name in complete(part)}
-
-
-def complete(part: Part) -> list[str]:
-    """Maps of a group of which every value is computed (others have values that nobody looks at)."""
-    sizes = {node.name: prod(node.shape[1:]) for node in part.group.nodes}
-    return [name for name, size in sizes.items() if part.pyramids.distinct(name) == size]
-
-
-def _unfinished(found: Layout) -> list[str]:
-    return [
-        f"{node.name}: values that no window looks at are not computed"
-        for part in found.parts
-        for node in part.group.nodes
-        if node.name not in complete(part)
-    ]
 
 
 def entries(found: Stack, network: Network, inputs: Mapping[str, Array]) -> dict[str, Array]:

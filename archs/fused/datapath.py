@@ -7,7 +7,7 @@ only read at a group's inputs and only written at its exits. Every access is cou
 Maps are [rows, columns, maps] inside and [images, maps, rows, columns] outside.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -100,9 +100,10 @@ def run(
     arithmetic: Arithmetic,
     entries: Mapping[str, Array],
     tally: Tally,
+    exits: Iterable[str],
     engine: Convolve = compiled,
 ) -> dict[str, Array]:
-    """One image through one group: `entries` and the result are [rows, columns, maps].
+    """One image through one group: `entries` and the result are [rows, columns, maps]; `exits` go to DRAM.
 
     The result has every map of the group; what pyramids never compute stays zero (`Pyramids.distinct` tells).
     """
@@ -111,7 +112,7 @@ def run(
     written = {
         node.name: np.zeros((*node.shape[1:], node.shape[0]), arithmetic.dtype) for node in group.nodes
     }
-    exits = set(group.exits)
+    leaving = set(exits)
     for r in range(shape.count[0]):
         for c in range(shape.count[1]):
             windows: dict[str, Array] = {}
@@ -127,7 +128,7 @@ def run(
                 box = (rows.low[r], rows.high[r], columns.low[c], columns.high[c])
                 fresh = tile(node, box, arithmetic, maps, windows, (r, c), tally, engine)
                 written[node.name][box[0] : box[1], box[2] : box[3]] = fresh
-                if node.name in exits:
+                if node.name in leaving:
                     new = fresh[max(0, rows.front[r] - box[0]) :, max(0, columns.front[c] - box[2]) :]
                     tally.count(node.name, "dram.features.write", new.size)
                 windows[node.name] = here.splice(r, c, fresh)

@@ -3,14 +3,16 @@
 Everything that timing, numbers and reports share is decided here once, refusals included.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import prod
+from weakref import WeakKeyDictionary
 
-from archs.fused.partition import Costs, Sizes, least_transfer, merge_pools
+from archs.fused.partition import Costs, Sizes, least_transfer, merge_pools, transfer
 from archs.fused.pyramid import Pyramids, pyramids
-from archs.fused.spec import DEVICE_DSPS, FusedSpec, factors
+from archs.fused.spec import DEVICE_BRAM18, DEVICE_DSPS, FusedSpec, factors
 from archs.fused.stack import Group, Node, Stack, stack
-from archs.fused.storage import PRECISIONS, LoopStorage, Precision, Storage
+from archs.fused.storage import PRECISIONS, LoopStorage, Precision, Storage, bram18
 from archs.fused.unroll import Unroll, balance, best_common, dsps
 from sim.errors import InputError, nearest
 from workloads.network import Network
@@ -49,8 +51,19 @@ class Layout:
     notes: tuple[str, ...]
 
 
+_known: "WeakKeyDictionary[Network, dict[str, Layout]]" = WeakKeyDictionary()
+
+
 def layout(spec: FusedSpec, network: Network) -> Layout:
-    """Decide everything. InputError for settings that do not fit the network, or a group that does not fit the chip."""
+    """Decide everything, once. InputError for settings that do not fit the network, or groups that do not fit the chip."""
+    known = _known.setdefault(network, {})
+    key = spec.model_dump_json()
+    if key not in known:
+        known[key] = _decide(spec, network)
+    return known[key]
+
+
+def _decide(spec: FusedSpec, network: Network) -> Layout:
     found = stack(network, spec.layers, spec.groups)
     precision = PRECISIONS[spec.precision]
     costs = Costs(found, side(spec), spec.scheme, precision)
@@ -87,17 +100,33 @@ def cut(spec: FusedSpec, costs: Costs) -> Sizes:
     """The partition with the least DRAM bytes whose groups all fit; a layer too big on its own streams its weights."""
 
     def price(first: int, last: int) -> int | None:
+        if last - first > 1 and costs.weights(first, last) > spec.on_chip:
+            return None
         moved, _, _, storage = costs(first, last)
         if storage.total <= spec.on_chip:
-            return moved
-        if last - first > 1 or _streamed(storage).total > spec.on_chip:
+            return moved + storage.weights
+        if last - first > 1 or (alone := _alone(spec, storage)) is None:
             return None
-        return moved + _weight_trips(storage) * storage.weights
+        return transfer(alone) + _weight_trips(alone) * alone.weight_bytes
 
     best = least_transfer(len(costs.stack.units), price)
     if best is None:
         raise _shortfall(spec, min((costs(i, i + 1)[3] for i in range(len(costs.stack.units))), key=_room(spec)))
     return best
+
+
+def _alone(spec: FusedSpec, storage: Storage) -> Storage | None:
+    """A layer that does not fit with its weights, streaming them: in the fewest tiles that fit, for the fewest trips."""
+    sides = storage.group.last.shape[1:]
+    tried = 0
+    for count in range(1, max(sides) + 1):
+        tile = -(-max(sides) // count)
+        if tile != tried:
+            tried = tile
+            found = replace(storage, pyramids=pyramids(storage.group, tile, storage.pyramids.scheme), streamed=True)
+            if found.total <= spec.on_chip:
+                return found
+    return None
 
 
 def _room(spec: FusedSpec) -> Callable[[Storage], float]:
@@ -126,7 +155,8 @@ def _fused(spec: FusedSpec, found: Stack, wanted: Sizes, precision: Precision, c
         notes.append(f"cut into groups {list(wanted)}: {_what(over[0])} did not fit")
     for i, storage in enumerate(rows):
         if storage.total > spec.on_chip:
-            rows[i] = _streamed(storage)
+            alone = _alone(spec, storage) if spec.overflow == "cut" or spec.partition == "best" else None
+            rows[i] = alone or _streamed(storage)
             if rows[i].total > spec.on_chip:
                 raise _shortfall(spec, rows[i])
             notes.append(f"weights of {_span(storage.group)} are streamed: {_what(storage)} did not fit")
@@ -210,10 +240,14 @@ def multipliers(spec: FusedSpec, precision: Precision) -> int:
     return int(spec.dsps / precision.dsps_per_mac)
 
 
-def _beyond(parts: Iterable[Part]) -> tuple[str, ...]:
-    """A note where factors that were asked for take more DSP slices than the device has."""
+def _beyond(parts: Sequence[Part]) -> tuple[str, ...]:
+    """Notes where a group takes more DSP slices or block memories than the paper's device has."""
     used = max(part.dsps for part in parts)
-    return (f"the unroll factors take {used} DSP slices, the device has {DEVICE_DSPS}",) if used > DEVICE_DSPS else ()
+    blocks = max(bram18(part.storage, part.unrolls) for part in parts)
+    notes = [f"the unroll factors take {used} DSP slices, the device has {DEVICE_DSPS}"] if used > DEVICE_DSPS else []
+    if blocks > DEVICE_BRAM18:
+        notes.append(f"in banks, the memories take {blocks} BRAM18, the device has {DEVICE_BRAM18}")
+    return tuple(notes)
 
 
 def _baseline(spec: FusedSpec, found: Stack, wanted: Sizes, precision: Precision) -> Layout:
@@ -244,3 +278,15 @@ def _loop_part(spec: FusedSpec, group: Group, common: Mapping[str, Unroll], prec
             tile = max(1, tile // node.windows[0].stride)
     shape = pyramids(whole, tile, "reuse")
     return Part(group, shape, LoopStorage(group, shape, precision, unrolls=mine, trips=spec.transfer == "trips"), mine)
+
+
+def complete(part: Part) -> list[str]:
+    """Maps of a group of which every value is computed (others have values that nobody looks at)."""
+    sizes = {node.name: prod(node.shape[1:]) for node in part.group.nodes}
+    return [name for name, size in sizes.items() if part.pyramids.distinct(name) == size]
+
+
+def unfinished(found: Layout) -> list[str]:
+    """A note on maps that are not computed to their last value."""
+    names = [node.name for part in found.parts for node in part.group.nodes if node.name not in set(complete(part))]
+    return [f"values that no window looks at are not computed, in {', '.join(names)}"] if names else []

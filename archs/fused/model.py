@@ -251,7 +251,7 @@ def works_of(
         idle = {"unroll": count.slots - count.computed, "recompute": count.recomputed, "filler": count.filler}
         rows.append(
             Work(
-                node.name, node.kind, mine, node.name if tm else "", tm * tn or 1, tm * tn,
+                node.name, node.kind, mine, node.name if mine else "", tm * tn or 1, tm * tn,
                 count.macs, count.useful, f"{width}x{found.precision.map_bits}", bits,
                 {"recompute": count.recomputed, "filler": count.filler}, idle if tm else {},
             )

@@ -11,7 +11,7 @@ from typing import Literal
 
 from archs.fused.pyramid import Scheme, pyramids
 from archs.fused.stack import Group, Stack
-from archs.fused.storage import Precision, Storage
+from archs.fused.storage import Precision, Storage, weight_bits
 
 Transfer = Literal["pool_merged", "raw", "per_layer", "trips"]
 Sizes = tuple[int, ...]
@@ -48,6 +48,11 @@ class Costs:
             storage = Storage(group, shape, self.precision)
             known[first, last] = (transfer(storage), storage.reuse, extra_macs(storage), storage)
         return known[first, last]
+
+    def weights(self, first: int, last: int) -> int:
+        """Weight bytes of units `first` to `last` (exclusive)."""
+        bits = self.precision.weight_bits
+        return sum(-(-weight_bits(node, bits) // 8) for unit in self.stack.units[first:last] for node in unit)
 
     def point(self, sizes: Sizes) -> Point:
         """A whole partition."""

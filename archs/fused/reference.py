@@ -5,6 +5,7 @@ agree to the last bit. `blas` takes matrix products instead, in whatever order t
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 
@@ -74,7 +75,7 @@ def _fixed(node: Node, operands: list[Array], arithmetic: Arithmetic) -> Array:
     limit = 1 << (arithmetic.bits - 1)
     match op:
         case ops.Conv():
-            sums = forward(op, {"weight": _unarranged(node, numbers.weight)}, [x])
+            sums = forward(replace(op, bias=False), {"weight": _unarranged(node, numbers.weight)}, [x])
             sums = sums if numbers.bias is None else sums + numbers.bias[:, None, None]
             found = _divided(sums, numbers.shift)
         case ops.BatchNorm():
@@ -83,9 +84,7 @@ def _fixed(node: Node, operands: list[Array], arithmetic: Arithmetic) -> Array:
         case ops.Add():
             found = sum(operand.astype(np.int64) for operand in operands)  # type: ignore[assignment]
         case ops.Pool(mode="avg"):
-            exact = forward(op, {}, [x.astype(np.float64)])
-            ones = forward(op, {}, [np.ones_like(x, np.float64)]) if op.include_pad else None
-            found = _rounded_mean(op, x, exact, ones)
+            found = _rounded_mean(op, forward(op, {}, [x.astype(np.float64)]))
         case ops.Lrn():
             real = forward(op, {}, [operands[0].astype(np.float32) * np.float32(numbers.source_scale)])
             found = np.floor(real / np.float32(numbers.scale) + np.float32(0.5))
@@ -94,9 +93,8 @@ def _fixed(node: Node, operands: list[Array], arithmetic: Arithmetic) -> Array:
     return np.minimum(np.maximum(found, -limit), limit - 1).astype(arithmetic.dtype)
 
 
-def _rounded_mean(op: ops.Pool, x: Array, exact: Array, ones: Array | None) -> Array:
-    """Means rounded half up; a quarter of the smallest step absorbs the rounding of the division."""
-    del x, ones
+def _rounded_mean(op: ops.Pool, exact: Array) -> Array:
+    """Means rounded half up; less than half of the smallest step absorbs the rounding of the division."""
     steps = 4.0 * op.kernel[0] * op.kernel[1]
     return np.floor(exact + 0.5 + 1 / steps).astype(np.int64)
 

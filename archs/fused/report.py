@@ -8,7 +8,7 @@ rest of the port's time was hidden behind arithmetic. A stage's `dram` stall is 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from archs.fused.layout import Layout, Part, layout
+from archs.fused.layout import Layout, Part, layout, unfinished
 from archs.fused.model import plan as planned
 from archs.fused.port import PORT
 from archs.fused.spec import FusedSpec
@@ -34,6 +34,7 @@ def extras(spec: FusedSpec, network: Network, images: int, plan: Plan, lines: Se
     return {
         "total": _total(spec, found, plan, lines, free),
         "layers": layers,
+        "notes": [*found.notes, *unfinished(found)],
         "tensors": [row for part in found.parts for row in tensors(part)],
     }
 

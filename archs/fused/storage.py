@@ -48,8 +48,8 @@ class Carried:
 class _Pace:
     """One axis away from the borders: values `fresh` per pyramid, known up to `lead` beyond the pyramid's own."""
 
-    fresh: Fraction
-    lead: Fraction
+    fresh: Fraction | int
+    lead: int
 
 
 def carried(group: Group, tile: int) -> dict[str, Carried]:
@@ -77,7 +77,8 @@ def _paces(group: Group, tile: int, axis: int) -> dict[str, _Pace]:
         readers = group.readers[name]
         if not readers:
             size = group.shapes[name][axis + 1]
-            found[name] = _Pace(Fraction(min(tile, final) * size, final), Fraction(0))
+            each = Fraction(min(tile, final) * size, final)
+            found[name] = _Pace(int(each) if each.denominator == 1 else each, 0)
             continue
         ahead = [(found[node.name], node.windows[axis]) for node in readers]
         fresh = max(pace.fresh * w.stride for pace, w in ahead)
@@ -88,7 +89,7 @@ def _paces(group: Group, tile: int, axis: int) -> dict[str, _Pace]:
 
 def _kept(paces: Mapping[str, _Pace], name: str, readers: Iterable[Node], axis: int) -> int:
     behind = [paces[node.name].lead * node.windows[axis].stride - node.windows[axis].before for node in readers]
-    return max(0, ceil(paces[name].lead - min(behind))) if behind else 0
+    return max(0, paces[name].lead - min(behind)) if behind else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,13 +156,13 @@ class Storage:
     precision: Precision
     streamed: bool = False
 
-    @property
+    @cached_property
     def carried(self) -> dict[str, Carried]:
         if self.pyramids.scheme != "reuse":
             return {}
         return carried(self.group, self.pyramids.tile)
 
-    @property
+    @cached_property
     def reuse(self) -> int:
         """BT and BL of all maps but the group's own inputs."""
         return sum(self._bytes(c.top + c.left) for name, c in self.carried.items() if name not in self.group.entries)
@@ -171,7 +172,7 @@ class Storage:
         """BT and BL of the group's inputs: without them every pyramid would read its whole base again."""
         return sum(self._bytes(c.top + c.left) for name, c in self.carried.items() if name in self.group.entries)
 
-    @property
+    @cached_property
     def tiles(self) -> int:
         """Two working tiles (double buffer) of every map that crosses between stages, and the inputs' overlap."""
         return self.overlap + sum(self._bytes(2 * self.tile(name)) for name in self.crossing)
@@ -188,7 +189,12 @@ class Storage:
     @property
     def weights(self) -> int:
         """All weights of the group, encoded; none when they are streamed."""
-        return 0 if self.streamed else -(-self.weight_bits // 8)
+        return 0 if self.streamed else self.weight_bytes
+
+    @property
+    def weight_bytes(self) -> int:
+        """All weights of the group, encoded, wherever they are kept."""
+        return -(-self.weight_bits // 8)
 
     @cached_property
     def weight_bits(self) -> int:
@@ -213,15 +219,15 @@ class LoopStorage(Storage):
     unrolls: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     trips: bool = False
 
-    @property
+    @cached_property
     def carried(self) -> dict[str, Carried]:
         return {}
 
-    @property
+    @cached_property
     def reuse(self) -> int:
         return 0
 
-    @property
+    @cached_property
     def tiles(self) -> int:
         return self._bytes(sum(2 * values for node in self.group.convs for values, _ in self.buffers(node)))
 
