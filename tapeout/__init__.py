@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:  # imported where they are used: `tapeout --help` must not wait for them
+    from pathlib import Path
+
     from sim.plan import Array
     from sim.result import Result
     from workloads.load import Workload
@@ -19,7 +21,7 @@ __all__ = ["run"]
 
 def run(
     arch: str,
-    workload: "str | Workload",
+    workload: "str | Path | Workload",
     inputs: "Mapping[str, Array] | Array | None" = None,
     settings: Mapping[str, object] | None = None,
     config: str | None = None,

@@ -27,7 +27,7 @@ FLOAT_MACS = 5_000_000_000
 
 def run(
     arch: str,
-    workload: str | Workload,
+    workload: str | Path | Workload,
     inputs: Mapping[str, Array] | Array | None = None,
     settings: Mapping[str, object] | None = None,
     config: str | None = None,
@@ -49,7 +49,7 @@ def run(
     own_prices = None if "energy" in plugin.SPEC.model_fields else given.pop("energy", None)
     spec = archs.settings(name, config, given)
     machine, prices = _priced(plugin.machine(spec), own_prices, getattr(spec, "energy", None))
-    work = load(workload, seed, batch) if isinstance(workload, str) else workload
+    work = workload if isinstance(workload, Workload) else load(str(workload), seed, batch)
     network = work.network if timing_only else _filled(plugin, spec, work.network, seed)
     arrays = work.inputs if inputs is None else _checked(work.network, inputs, batch)
     request = Request(
@@ -138,7 +138,9 @@ def digest(arrays: Mapping[str, Array]) -> str:
 
 
 def _floats(network: Network, arrays: Mapping[str, Array]) -> dict[str, Array] | None:
-    """Every layer in floating point; None where it would take too long."""
+    """Every layer in floating point; None where it would take too long, or where activations between layers are given."""
+    if set(arrays) - set(network.inputs):
+        return None
     images = len(next(iter(arrays.values())))
     macs = sum(network.macs(layer.name) for layer in network.layers) * images
     return forward(network, arrays) if macs <= FLOAT_MACS else None

@@ -4,11 +4,13 @@ import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import jsonschema
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sim.energy import EnergyTable
 from sim.errors import CheckError, DesignError
@@ -123,6 +125,33 @@ def test_the_steady_cost_of_an_image_is_a_period() -> None:
     assert _steady(Phase("p", plain, (), images=3), simulate(plain)) == 2
     with pytest.raises(DesignError, match="must be periodic"):
         _steady(Phase("p", plain, (), steady=plain), simulate(plain))
+
+
+@st.composite
+def chains(draw: st.DrawFn) -> tuple[Design, list[Work]]:
+    """Layers behind one another: random services, depths, latencies and claims, one lane or three."""
+    design, works, before = Design("chain"), [], ""
+    firings = draw(st.integers(1, 6))
+    for name in ("a", "b", "c")[: draw(st.integers(1, 3))]:
+        lanes = draw(st.sampled_from((1, 3)))
+        for stage, width in ((f"{name}.fetch", 1), (f"{name}.pe", lanes)):
+            service = np.array(draw(st.lists(st.integers(0, 4), min_size=firings, max_size=firings)))
+            claim: Literal["release", "start"] = "start" if draw(st.booleans()) else "release"
+            design.add(Stage(stage, service, firings, {"mac": 1}, claim, lanes=width))
+            if before:
+                depth, latency, credit = (draw(st.integers(low, 3)) for low in (1, 0, 0))
+                initial = draw(st.integers(0, depth))
+                design.connect(before, stage, Fifo(stage, depth, 1, 1, latency, credit, initial))
+            before = stage
+        works.append(work(name, units=lanes, macs_per_cycle=lanes, macs=0, macs_useful=0))
+    return design, works
+
+
+@given(chains())
+def test_the_laws_hold_on_random_pipelines(case: tuple[Design, list[Work]]) -> None:
+    """`assemble` checks them: stalls are never negative and account for every unit-cycle of every layer's window."""
+    design, works = case
+    made((Phase("p", design, tuple(works)),))
 
 
 def test_skipped_layers_are_listed_in_their_place() -> None:
