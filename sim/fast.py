@@ -5,6 +5,7 @@ have moved on by the same number of cycles, the rest follows exactly (max-plus p
 """
 
 from collections import defaultdict
+from collections.abc import Mapping
 
 import numpy as np
 import numpy.typing as npt
@@ -20,17 +21,39 @@ Table = npt.NDArray[np.int64]
 
 def run(design: Design) -> Times:
     """Start and release of every firing of every stage; raises DeadlockError where the design stops early."""
+    return step(design)[0]
+
+
+def step(
+    design: Design,
+    known: Times | None = None,
+    cut: Mapping[str, int] | None = None,
+    limit: Mapping[str, int] | None = None,
+) -> tuple[Times, dict[str, int]]:
+    """As `run`, and how many firings of each stage happened.
+
+    With `known`, the first `cut[stage]` firings have happened at those times and the run goes on from there. With
+    `limit`, no stage fires more often than that, and to stop early is no deadlock.
+    """
     names = {name: i for i, name in enumerate(design.stages)}
     edges, stages = _stage_table(design, names)
     fifos, prefix = _fifo_table(design, names)
     services = _services(design, stages)
     size = int((stages[:, k.FIRINGS] * stages[:, k.LANES]).sum())
     start, release = np.empty(size, np.int64), np.empty(size, np.int64)
+    times = Times(_views(design, stages, start), _views(design, stages, release))
     started, released = np.zeros((2, len(stages)), np.int64)
+    for name, i in names.items():
+        if known and cut:
+            times.starts[name][: cut[name]] = known.starts[name][: cut[name]]
+            times.releases[name][: cut[name]] = known.releases[name][: cut[name]]
+            started[i] = released[i] = cut[name]
+        if limit:
+            stages[i, k.FIRINGS] = limit[name]
     k.advance(stages, fifos, edges, prefix, services, start, release, started, released)
-    if (released < stages[:, k.FIRINGS]).any():
+    if limit is None and (released < stages[:, k.FIRINGS]).any():
         raise DeadlockError(f"{design.name}: deadlock: {'; '.join(_waits(design, fifos, prefix, started, released))}")
-    return Times(_views(design, stages, start), _views(design, stages, release))
+    return times, {name: int(released[i]) for name, i in names.items()}
 
 
 def _stage_table(design: Design, names: dict[str, int]) -> tuple[Table, Table]:
