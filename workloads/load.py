@@ -2,14 +2,16 @@
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from math import prod
 from pathlib import Path
 
 import numpy as np
 
 from sim.errors import InputError, nearest
 from workloads import generate, trained
-from workloads.network import Array, Layer, Network
+from workloads.network import Array, Layer, Network, decode
+from workloads.ops import Conv, Linear
 from workloads.read_yaml import NetworkFile, Published, read_network
 from workloads.shaping import Embed
 
@@ -46,11 +48,15 @@ def load(text: str, seed: int = 0, images: int = 1, shapes: Mapping[str, tuple[i
 
     Layers whose density is known get seeded sparse tensors, inputs seeded activations; layers of which only shapes are
     known stay without tensors (`generate.fill` makes them). A network that was trained here gets the held-out images of
-    its data set, with their labels. `shapes` pins open axes of an ONNX network's inputs.
+    its data set, with their labels. `shapes` pins open axes of an ONNX network's inputs. `WORKLOAD#LAYER` is the weight
+    matrix of one layer alone, multiplied with one vector.
     """
+    text, _, part = text.partition("#")
     path = _path(text)
     read = _read(path, shapes or {})
     _check_finite(read.network, path)
+    if part:
+        read = replace(read, network=one_matrix(read.network, part))
     network = _filled(read.network, seed)
     inputs, labels = _inputs(path, network, seed, images)
     known = (read.published, read.approximated, read.unsupported)
@@ -123,6 +129,20 @@ def _check_finite(network: Network, path: Path) -> None:
                 value = tensor.flat[:1] if not any(tensor.strides) else tensor
                 if not np.isfinite(value).all():
                     raise InputError("a parameter that is not finite", where=str(path), setting=f"{layer.name}.{key}")
+
+
+def one_matrix(network: Network, name: str) -> Network:
+    """One linear layer or ungrouped convolution as a matrix (outputs, everything else) times one vector `x`."""
+    layer = network.layer(name)
+    shapes = layer.op.parameters(*network.sources(name))
+    if not isinstance(layer.op, Conv | Linear) or getattr(layer.op, "groups", 1) != 1:
+        raise InputError(f"a {layer.op.kind} layer is no single matrix", where=network.name, setting=name)
+    rows, columns = shapes["weight"][0], prod(shapes["weight"][1:])
+    params = dict(layer.params)
+    if "weight" in params and isinstance(layer.op, Conv):
+        params["weight"] = decode(params["weight"]).reshape(rows, columns)
+    alone = replace(layer, op=Linear(rows, "bias" in shapes), inputs=("x",), params=params)
+    return Network(f"{network.name}#{name}", {"x": (columns,)}, [alone])
 
 
 def _plain(network: Network, path: Path) -> NetworkFile:

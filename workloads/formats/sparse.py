@@ -28,19 +28,35 @@ class Sparse:
     codebook: Array
 
     @classmethod
-    def encode(cls, dense: Array, most_values: int = 65535) -> "Sparse":
+    def encode(cls, dense: Array, most_values: int = MAX_VALUES) -> "Sparse":
         """The non-zeros of a dense array, each distinct value a code; more than `most_values` of them is an error."""
         if dense.ndim < 1 or not np.isfinite(dense).all():
             raise InputError("a sparse tensor needs at least one axis and finite values")
         columns, rows = np.nonzero(dense.reshape(len(dense), -1).T)
-        values = dense.reshape(len(dense), -1)[rows, columns]
+        return cls._of_sorted(dense.shape, rows, columns, dense.reshape(len(dense), -1)[rows, columns], most_values)
+
+    @classmethod
+    def of(cls, shape: Shape, rows: Array, columns: Array, values: Array) -> "Sparse":
+        """From coordinates in any order; zeros are left out, positions given twice are an error."""
+        if not np.isfinite(values).all():
+            raise InputError("a value that is not finite")
+        kept = values != 0
+        rows, columns, values = rows[kept].astype(np.int64), columns[kept].astype(np.int64), values[kept]
+        order = np.argsort(columns * shape[0] + rows, kind="stable")
+        cells = (columns * shape[0] + rows)[order]
+        if len(cells) and not (cells[1:] > cells[:-1]).all():
+            raise InputError("a position that is given twice")
+        return cls._of_sorted(shape, rows[order], columns[order], values[order], MAX_VALUES)
+
+    @classmethod
+    def _of_sorted(cls, shape: Shape, rows: Array, columns: Array, values: Array, most_values: int) -> "Sparse":
         distinct, codes = np.unique(values, return_inverse=True)
         if len(distinct) > most_values:
             raise InputError(f"{len(distinct)} distinct non-zero values, at most {most_values} can be coded")
-        pointers = np.zeros(prod(dense.shape[1:]) + 1, dtype=np.int64)
+        pointers = np.zeros(prod(shape[1:]) + 1, dtype=np.int64)
         np.cumsum(np.bincount(columns, minlength=len(pointers) - 1), out=pointers[1:])
-        codebook = np.concatenate([np.zeros(1, dense.dtype), distinct])
-        return cls(dense.shape, pointers, rows.astype(np.int32), (codes + 1).astype(_code_type(codebook)), codebook)
+        codebook = np.concatenate([np.zeros(1, values.dtype), distinct])
+        return cls(shape, pointers, rows.astype(np.int32), (codes + 1).astype(_code_type(codebook)), codebook)
 
     def check(self) -> None:
         """Raise an InputError unless the parts fit each other; for tensors that come from files."""
@@ -104,4 +120,4 @@ def width_bits(count: int) -> int:
 
 
 def _code_type(codebook: Array) -> type[np.unsignedinteger]:
-    return np.uint8 if len(codebook) <= 256 else np.uint16
+    return np.uint8 if len(codebook) <= 256 else np.uint16 if len(codebook) <= 65536 else np.uint32

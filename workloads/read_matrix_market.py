@@ -1,0 +1,70 @@
+"""Matrix Market files (.mtx, .mtx.gz): one weight matrix, outputs by inputs, as a network of one linear layer."""
+
+import gzip
+import io
+import zlib
+from pathlib import Path
+
+import numpy as np
+from scipy.io import mmread
+
+from sim.errors import InputError
+from workloads.formats.sparse import Sparse
+from workloads.network import Layer, Network
+from workloads.ops import Linear
+from workloads.tensor import MAX_VALUES
+
+MOST_BYTES = 1 << 30
+KINDS = ("coordinate", "array")
+
+
+def read_matrix_market(path: str | Path) -> Network:
+    """The matrix as a linear layer without bias; what it declares is compared with what is there before it is read."""
+    path = Path(path)
+    data = _text(path)
+    rows, columns = _check_head(path, data)
+    try:
+        matrix = mmread(io.BytesIO(data), spmatrix=False)
+    except (ValueError, OverflowError, IndexError) as error:
+        raise InputError(f"not a Matrix Market file: {' '.join(str(error).split())}", where=str(path)) from None
+    if isinstance(matrix, np.ndarray):
+        weight = Sparse.encode(np.ascontiguousarray(matrix))
+    else:
+        weight = Sparse.of((rows, columns), matrix.row, matrix.col, matrix.data)
+    name = path.name.removesuffix(".gz").removesuffix(".mtx")
+    return Network(name, {"x": (columns,)}, [Layer(name, Linear(rows, bias=False), ("x",), {"weight": weight})])
+
+
+def _text(path: Path) -> bytes:
+    try:
+        with open(path, "rb") as plain:
+            data = (gzip.GzipFile(fileobj=plain) if path.name.endswith(".gz") else plain).read(MOST_BYTES + 1)
+    except (OSError, EOFError, zlib.error) as error:
+        raise InputError(f"cannot be read: {error}", where=str(path)) from None
+    if len(data) > MOST_BYTES:
+        raise InputError(f"more than {MOST_BYTES} bytes", where=str(path))
+    return data
+
+
+def _check_head(path: Path, data: bytes) -> tuple[int, int]:
+    """(rows, columns), after comparing the declared sizes with the file's length."""
+    head = data[: 1 << 20].split(b"\n")
+    words = head[0].lower().split()
+    if len(words) != 5 or words[0] != b"%%matrixmarket" or words[2].decode("latin-1") not in KINDS:
+        raise InputError("not a Matrix Market file: no %%MatrixMarket line with five words", where=str(path))
+    if words[3] not in (b"real", b"integer", b"pattern"):
+        raise InputError(f"found {words[3].decode('latin-1')}; allowed: real, integer, pattern", where=f"{path}:1")
+    lines = ((n, line) for n, line in enumerate(head[1:], 2) if line.strip() and not line.startswith(b"%"))
+    number, sizes_line = next(lines, (0, b""))
+    if not number:
+        raise InputError("ends before its sizes", where=str(path))
+    sizes = sizes_line.split()
+    if len(sizes) != (3 if words[2] == b"coordinate" else 2) or not all(s.isdigit() and len(s) < 19 for s in sizes):
+        raise InputError("found no rows, columns and entries", where=f"{path}:{number}")
+    rows, columns = int(sizes[0]), int(sizes[1])
+    entries = int(sizes[2]) if len(sizes) == 3 else rows * columns
+    if not rows or not columns or rows * columns > MAX_VALUES:
+        raise InputError(f"{rows} x {columns} values; allowed: 1 to {MAX_VALUES}", where=f"{path}:{number}")
+    if entries * (4 if len(sizes) == 3 else 2) > len(data) + 4:
+        raise InputError(f"{entries} entries do not fit its {len(data)} bytes", where=f"{path}:{number}")
+    return rows, columns
