@@ -14,6 +14,7 @@ import numpy as np
 
 from archs.yodann.geometry import Cut, Pass, Run, eta_idle, filters, macs_per_cycle, streams
 from archs.yodann.power import kind
+from archs.yodann.settings import Yodann
 from sim.graph import Design, Fifo, Stage
 from sim.plan import Work
 from sim.rates import Counts, Total
@@ -104,7 +105,7 @@ class Timed:
                 sop=sum(sop_cycles(self.cut, run) for run in runs),
                 filter_bank=sum(sop_cycles(self.cut, run) + run.filter_words for run in runs),
             )
-            _add(counts, core_activity(self.cut, each, active))
+            _add(counts, core_activity(self.cut.spec, each, active))
             _add(counts, memory_activity(self.cut, each, runs))
         return {name: Total(count) for name, count in counts.items()}
 
@@ -147,7 +148,7 @@ class Formula:
         design = Design(self.cut.name)
         counts: dict[str, int] = {}
         for (each, numbers), cycles in zip(by_pass(self.cut), self.passes, strict=True):
-            _add(counts, core_activity(self.cut, each, self._active(cycles)))
+            _add(counts, core_activity(self.cut.spec, each, self._active(cycles)))
             _add(counts, memory_activity(self.cut, each, [self.cut.runs[n] for n in numbers]))
         counts |= {
             "io.weights": sum(run.filter_words + run.scale_words for run in self.cut.runs),
@@ -221,9 +222,9 @@ def weights_loaded(cut: Cut) -> list[int]:
     return [run.inputs * run.outputs * k if run.filter_words else 0 for run, k in zip(cut.runs, area, strict=True)]
 
 
-def core_activity(cut: Cut, each: Pass, active: Active) -> dict[str, int]:
+def core_activity(spec: Yodann, each: Pass, active: Active) -> dict[str, int]:
     """Actions of the core and the pads for one pass."""
-    suffix, n = kind(cut.spec, each.native), cut.spec.channels
+    suffix, n = kind(spec, each.native), spec.channels
     size = {"image": 1, "sop": n, "filter_bank": n * n}
     counts = {f"{block}.{suffix}.clock": active.cycles * units for block, units in size.items()}
     counts |= {f"{block}.{suffix}.active": getattr(active, block) * units for block, units in size.items()}

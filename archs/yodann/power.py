@@ -15,8 +15,6 @@ from sim.errors import InputError
 from sim.plan import Access, Machine
 
 ENERGY = Path(__file__).with_name("energy.yaml")
-THRESHOLD_V = 0.5
-"""Assumed. With 0.45 V the law bends a little more between its two points."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +25,11 @@ class Law:
     high: tuple[float, float]
     energy: dict[str, float]
 
-    def clock_hz(self, voltage: float) -> float:
-        """The greatest clock at `voltage`, exact at both points."""
+    def clock_hz(self, voltage: float, threshold: float) -> float:
+        """The greatest clock at `voltage`, exact at both points whatever the threshold."""
         (v0, f0), (v1, f1) = self.low, self.high
-        exponent = log(f1 * v1 / (f0 * v0)) / log((v1 - THRESHOLD_V) / (v0 - THRESHOLD_V))
-        clock: float = f1 * ((voltage - THRESHOLD_V) / (v1 - THRESHOLD_V)) ** exponent * v1 / voltage
+        exponent = log(f1 * v1 / (f0 * v0)) / log((v1 - threshold) / (v0 - threshold))
+        clock: float = f1 * ((voltage - threshold) / (v1 - threshold)) ** exponent * v1 / voltage
         return clock
 
     def energy_factor(self, kind: str, voltage: float) -> float:
@@ -79,7 +77,7 @@ def clock_hz(spec: Yodann) -> float:
             f"found {spec.voltage:g} V; allowed: {points.low[0]:g} V to {points.high[0]:g} V, the published points",
             setting="voltage",
         )
-    most = points.clock_hz(spec.voltage)
+    most = points.clock_hz(spec.voltage, spec.threshold)
     if spec.clock is not None and spec.clock > most * (1 + 1e-9):
         raise InputError(
             f"found {spec.clock / 1e6:g} MHz; at most {most / 1e6:.4g} MHz at this voltage", setting="clock"
