@@ -11,8 +11,6 @@ from typing import Any
 import numpy as np
 
 from archs.eie import capacity, datapath, flow, model, oracle
-
-
 from archs.eie.program import Matrix, Scales, calibrate, encode, fixed
 from archs.eie.spec import EieSpec
 from sim.energy import EnergyTable
@@ -24,7 +22,7 @@ from workloads.network import Network
 from workloads.ops import Conv, Flatten, Linear, Lstm, Relu
 from workloads.tensor import Array
 
-__all__ = ["SPEC", "bound", "build", "compute", "extras", "machine", "reference", "skips", "values"]
+__all__ = ["SPEC", "EieSpec", "bound", "build", "compute", "extras", "machine", "reference", "skips", "values"]
 
 SPEC = EieSpec
 ENERGY = Path(__file__).with_name("energy.yaml")
