@@ -21,7 +21,7 @@ COLUMN_INCHES = 3.5  # one column of a two-column paper
 PAGE_INCHES = 7.2
 
 Record = Mapping[str, Any]
-STYLE = {
+STYLE: dict[Any, Any] = {
     "font.size": 8,
     "axes.titlesize": 9,
     "axes.grid": True,
