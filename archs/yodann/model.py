@@ -41,11 +41,11 @@ class Timed:
             column = self.column_cycles[number]
             free = 0
             if number:
-                free = ends[-1] - self.column_cycles[number - 1] * self._early(number - 1)
+                free = ends[-1] - self.column_cycles[number - 1] * self.early(number - 1)
             ends.append(max(free + run.filters + run.preload, ends[-1] if ends else 0) + run.columns * column)
         return tuple(ends)
 
-    def _early(self, number: int) -> int:
+    def early(self, number: int) -> int:
         """Columns before the end of a run at which the input port turns to the next run."""
         runs = self.cut.runs
         if self.cut.spec.preload == "serial" or number + 1 == len(runs) or runs[number + 1].filters:
@@ -70,7 +70,7 @@ class Timed:
         first, last = np.zeros(columns.sum(), np.int64), np.zeros(columns.sum(), np.int64)
         ends = np.cumsum(columns)
         first[ends - columns] = 1
-        last[ends - 1 - [self._early(number) for number in range(len(runs))]] = 1
+        last[ends - 1 - [self.early(number) for number in range(len(runs))]] = 1
         design.add(Stage("filters", np.array([run.filters for run in runs]), len(runs), self._loads()))
         design.add(Stage("preload", np.array([run.preload for run in runs]), len(runs)))
         design.add(Stage("compute", np.repeat(self.column_cycles, columns), len(first), self._activity()))
