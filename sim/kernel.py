@@ -227,6 +227,7 @@ def advance(stages: Any, fifos: Any, edges: Any, prefix: Any, services: Any, sta
         rows[i] = max(1, BATCH // stages[i, LANES])
     ready = np.empty(BATCH + widest, np.int64)
     room = np.empty(BATCH + widest, np.int64)
+    nothing = np.zeros(BATCH + widest, np.int64)  # the room of a stage that puts nothing
     previous = np.empty(widest, np.int64)
     seen_in = np.zeros(len(fifos), np.int64)
     seen_out = np.zeros(len(fifos), np.int64)
@@ -248,14 +249,17 @@ def advance(stages: Any, fifos: Any, edges: Any, prefix: Any, services: Any, sta
             last = end + 1 if held else end
             if last > first:
                 _clear(ready, (last - first) * lanes)
-                _clear(room, (last - first) * lanes)
+                space = nothing
+                if stages[i, OUT_TO] > stages[i, OUT_FROM]:
+                    space = room
+                    _clear(room, (last - first) * lanes)
                 _inputs(ready, first, last, i, stages, fifos, prefix, release, seen_in, edges)
                 before_start = stages[i, CLAIM] == 1
                 _outputs(ready if before_start else room, first, end, i, stages, fifos, prefix, start, seen_out, edges)
                 if lanes == 1:
-                    _serve_one(i, first, last, stages, ready, room, services, start, release)
+                    _serve_one(i, first, last, stages, ready, space, services, start, release)
                 else:
-                    _serve_lanes(i, first, last, stages, ready, room, services, start, release, previous)
+                    _serve_lanes(i, first, last, stages, ready, space, services, start, release, previous)
             if end > released[i]:
                 moved = True
                 dirty[i] = end == high  # the batch was full: there may be more
