@@ -201,3 +201,18 @@ def test_binaryconv_script_in_brief(few):
     assert all(set(np.unique(layer.weight)) == {-1, 1} for layer in layers)
     assert all((layer.scale * 512 == np.rint(layer.scale * 512)).all() for layer in layers[:-1])
     assert 0 <= min(accuracy, on_chip) <= max(accuracy, on_chip) <= 1
+
+
+def test_bringing_activations_into_range_changes_no_score(few):
+    model = binaryconv.build(rng())
+    for layer in model.layers:
+        if isinstance(layer, BatchNorm):  # activations far beyond the chip's 4
+            layer.gamma.latent, layer.mean = (
+                rng(1).normal(0, 1, layer.gamma.latent.shape),
+                rng(2).normal(size=layer.mean.shape),
+            )
+    layers, images = binaryconv.fold(model), few.train_images[:20] / 255
+    moved = binaryconv.in_range(layers, images)
+    before, after = (binaryconv.scores(each, images, chip=False) for each in (layers, moved))
+    np.testing.assert_allclose(before, after, rtol=1e-4)
+    assert moved[1].bias[0] != layers[1].bias[0]

@@ -4,13 +4,13 @@
 
 conv 3x3 1->32, pool, conv 3x3 32->64, pool, conv 3x3 64->64, fully connected to 10: the channels fill the chip's block
 of 32, exceed it on the way out, then both ways. BinaryConnect (Courbariaux et al. 2015), zero padding, ReLU. Each batch
-norm is folded into the scale and bias of its channel; those of the convolutions are rounded to the chip's Q2.9
-(multiples of 1/512 in [-4, 4)), and activations are kept below 4. Batch norm comes before the pool, and so do scale and
-bias: a negative scale cannot turn the maximum into a minimum.
+norm is folded into the scale and bias of its channel; those of the convolutions are multiplied by powers of two that
+keep activations in the chip's Q2.9 and rounded to it (multiples of 1/512 in [-4, 4)). Batch norm comes before the pool,
+and so do scale and bias: a negative scale cannot turn the maximum into a minimum.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -36,8 +36,8 @@ BLOCK = 32
 
 @dataclass(frozen=True, eq=False)
 class Folded:
-    """weight +-1 int8 (co, ci, kh, kw) or (outputs, inputs); float32 scale (> 0) and bias by output, in a convolution
-    multiples of 1/512."""
+    """weight +-1 int8 (co, ci, kh, kw) or (outputs, inputs); float32 scale (> 0) and bias by output, as
+    shipped multiples of 1/512 in a convolution."""
 
     weight: Array
     scale: Array
@@ -65,7 +65,7 @@ def train(digits: Digits, seed: int = 0, brief: bool = False) -> tuple[list[Fold
     rng = np.random.default_rng(seed)
     model = build(rng)
     fit(model, digits, prepare, RECIPE.brief() if brief else RECIPE, rng)
-    layers = fold(model)
+    layers = [rounded(layer) for layer in in_range(fold(model), digits.train_images[:500] / 255)]
     images = digits.test_images / 255
     return (
         layers,
@@ -84,10 +84,30 @@ def fold(model: Model) -> list[Folded]:
             scale, bias = norm.affine()
             flip = np.where(scale < 0, np.float32(-1), np.float32(1))
             weight, scale = weight * flip.reshape(-1, *[1] * (weight.ndim - 1)), scale * flip
-            if isinstance(layer, Conv):
-                scale, bias = np.maximum(to_grid(scale, np.rint), STEP), to_grid(bias, np.rint)
             folded.append(Folded(np.ascontiguousarray(weight, np.int8), scale, bias))
     return folded
+
+
+def in_range(layers: Sequence[Folded], images: Array) -> list[Folded]:
+    """The same function with each convolution's outputs, on `images`, brought below 4 but for one in ten thousand.
+
+    A layer's scale and bias are multiplied by a power of two, the next layer's scale is divided by it; ReLU and pooling
+    let it through.
+    """
+    moved, x, before = [], images[:, None], 1.0
+    for layer, pooled in zip(layers[:-1], POOLED, strict=True):
+        y = _conv(layer, x, x.shape[1], chip=False)
+        after = 2.0 ** -max(0, np.ceil(np.log2(np.quantile(y, 0.9999) / GREATEST)))
+        moved.append(replace(layer, scale=layer.scale * after / before, bias=layer.bias * after))
+        x, before = _host(y, pooled), after
+    return [*moved, replace(layers[-1], scale=layers[-1].scale / np.float32(before))]
+
+
+def rounded(layer: Folded) -> Folded:
+    """A convolution's scale and bias in Q2.9 (a scale at least one step); a fully connected layer as it is."""
+    if layer.weight.ndim == 2:
+        return layer
+    return replace(layer, scale=np.maximum(to_grid(layer.scale, np.rint), STEP), bias=to_grid(layer.bias, np.rint))
 
 
 def to_grid(x: Array, rounding: np.ufunc) -> Array:
@@ -105,11 +125,15 @@ def scores(layers: Sequence[Folded], images: Array, chip: bool) -> Array:
     x = to_grid(images, np.floor) if chip else images
     x = x[:, None]
     for layer, pooled in zip(layers[:-1], POOLED, strict=True):
-        x = np.maximum(_conv(layer, x, BLOCK if chip else x.shape[1], chip), 0)
-        if pooled:
-            x = x.reshape(*x.shape[:2], x.shape[2] // 2, 2, x.shape[3] // 2, 2).max((3, 5))
+        x = _host(_conv(layer, x, BLOCK if chip else x.shape[1], chip), pooled)
     last = layers[-1]
     return np.asarray(x.reshape(len(x), -1) @ last.weight.T.astype(float) * last.scale + last.bias)
+
+
+def _host(x: Array, pooled: bool) -> Array:
+    """What the host does between two convolutions: ReLU, and the pool where there is one."""
+    x = np.maximum(x, 0)
+    return x.reshape(*x.shape[:2], x.shape[2] // 2, 2, x.shape[3] // 2, 2).max((3, 5)) if pooled else x
 
 
 def _conv(layer: Folded, x: Array, block: int, chip: bool) -> Array:
