@@ -118,6 +118,20 @@ def reproduce(
 
 
 @app.command()
+def diff(
+    before: Annotated[Path, typer.Argument(metavar="RESULT", help="A result.json, or the folder around it.")],
+    after: Annotated[Path, typer.Argument(metavar="RESULT", help="The one to compare it with.")],
+    as_json: Json = False,
+) -> None:
+    """Two results: which setting, layer, stall and memory changed."""
+    from reports import diff as differences
+    from reports import stored
+
+    found = differences.diff(stored.read(before), stored.read(after))
+    typer.echo(json.dumps(found.record(), indent=2) if as_json else differences.table(found))
+
+
+@app.command()
 def show(what: Annotated[str, typer.Argument(metavar="archs|workloads|families|metrics|METRIC")]) -> None:
     """What there is to run, and what a figure means."""
     from tapeout import catalogue
@@ -211,6 +225,8 @@ def main() -> None:
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(1)
+    except OSError as error:
+        _stop(f"{error.filename}: {error.strerror}", 2)
 
 
 def _stop(message: str, code: int) -> None:

@@ -149,6 +149,19 @@ def test_json_and_files(command: Command, tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "out").iterdir()] == [result["digest"]]
 
 
+def test_trace(command: Command, tmp_path: Path) -> None:
+    assert command("run", "eie", "tiny.yaml", "--trace", "trace.json")[0] == 0
+    events = json.loads((tmp_path / "trace.json").read_text())["traceEvents"]
+    assert {"busy", "starved"} <= {event["name"] for event in events}
+
+
+def test_files_that_cannot_be_written(command: Command) -> None:
+    for option in ("--trace", "--out"):
+        code, out, err = command("run", "eie", "tiny.yaml", option, "tiny.yaml/x")
+        assert (code, out) == (2, "")
+        assert err.startswith("tiny.yaml/x") and err.count("\n") == 1
+
+
 def test_timing_only(command: Command) -> None:
     code, out, _ = command("run", "eie", "alexnet-fc8", "--timing-only", "--json")
     assert (code, json.loads(out)["equivalence"]) == (0, None)
