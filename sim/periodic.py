@@ -18,6 +18,7 @@ from sim.rates import Rate, Repeat, total
 from sim.timeline import Splice, Table, Timeline, Times, enables, frees
 
 FEWEST = 4  # repetitions to step before the first look
+SOON = 16  # with no common pace after this many, stages may be drifting apart: see `sim.regimes`
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,10 @@ def run(design: Design) -> Timeline:
     cycle = find_cycle(design)
     times = FEWEST
     while cycle and times < cycle.times:
+        if times >= SOON and all(stage.lanes == 1 for stage in design.stages.values()):
+            from sim import regimes
+
+            return regimes.run(design, cycle)
         shorter = shorten(design, cycle, times)
         stepped = fast.run(shorter)
         found = find_period(design, shorter, stepped, cycle, times)

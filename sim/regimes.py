@@ -1,10 +1,10 @@
 """Regimes: long runs whose stages drift apart at different paces before they settle into one.
 
 While FIFOs in front of the slowest unit fill up, faster stages ahead of it keep a pace of their own: per repetition every
-stage moves on by its own number of cycles. Such a regime lasts, exactly, until a condition that did not matter catches up
-with one that does. How long follows from the recurrence: a term that grows faster than what it bounds reaches it after
-slack / difference repetitions; until then each time is still set by a term that moves with it. So the run is stepped in
-short pieces, and between them repetitions are skipped that are known to the cycle.
+firing of a repetition moves on by its own number of cycles. Such a regime lasts, exactly, until a condition that did not
+matter catches up with one that does. How long follows from the recurrence: a term that grows faster than what it bounds
+reaches it after slack / difference repetitions; until then each time is still set by a term that moves with it. So the
+run is stepped in short pieces, and between them repetitions are skipped that are known to the cycle.
 
 Stages of one lane only; other designs are stepped (`sim.periodic`).
 """
@@ -26,13 +26,27 @@ MOST_PERIOD = 4
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Skip:
-    """`rounds` periods skipped after firing `at`: each repeats the rows of the last, `shift` cycles later."""
+    """`rounds` periods skipped: each repeats the rows of the last, every row its own number of cycles later."""
 
-    at: int
     rounds: int
     starts: Table
     releases: Table
-    shift: int
+    starts_shift: Table
+    releases_shift: Table
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Pace:
+    """Cycles by which each firing of a period moves on per period, `[firings]`; row 0 is firing `first`."""
+
+    first: int
+    starts: Table
+    releases: Table
+
+    def of(self, kind: str, firings: Table) -> Table:
+        """The pace of any firings, wherever they are."""
+        rows: Table = getattr(self, kind)
+        return rows[(firings - self.first) % len(rows)]
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -67,6 +81,7 @@ class _Run:
         self.tracks = {name: Track() for name in design.stages}
         self.known: Times | None = None
         self.cut = {name: 0 for name in design.stages}
+        self.held = 0  # repetitions in the arrays when the last skip was made
         self.period: tuple[int, int] | None = None
         self.roomy = {edge.fifo.name for edge in design.edges if _never_fills(design, edge)}
 
@@ -90,7 +105,7 @@ class _Run:
         self._keep(times, tables, cut)
         self.known, self.cut = times, cut
         if min(at.values()) < 3:
-            return inside + max(FEWEST, inside // 2)
+            return inside + max(FEWEST, (inside - self.held) // 2)
         window = tables.window(cut, self.roomy)
         for period in range(1, min(MOST_PERIOD, min(at.values()) // 2) + 1):
             shifts = _shifts(times, self.cycle, cut, done, window, period)
@@ -99,15 +114,16 @@ class _Run:
             rounds = _lasts(times, tables, cut, self.cycle, period, shifts)
             room = max(0, self.cycle.times - self.base - max(at.values())) // period
             rounds = room if rounds is None else min(rounds, room)
-            if len(set(shifts.values())) == 1:
-                self.period = next(iter(shifts.values())), period
+            paces = {int(p) for pace in shifts.values() for p in (*_ends(pace.starts), *_ends(pace.releases))}
+            if len(paces) == 1:
+                self.period = paces.pop(), period
             if rounds < 1:
                 break
             return self._move(times, tables, at, window, period, rounds, shifts)
-        return inside + max(FEWEST, inside // 2)
+        return inside + max(FEWEST, (inside - self.held) // 2)
 
     def _move(self, times: Times, tables: "_Tables", at: dict[str, int], window: dict[str, int], period: int,
-              rounds: int, shifts: dict[str, int]) -> int:  # fmt: skip
+              rounds: int, shifts: dict[str, Pace]) -> int:  # fmt: skip
         """Note the skip, shift what later firings can still see, and forget what they cannot."""
         cut = self.cut
         self._note_skip(times, tables, cut, period, rounds, shifts)
@@ -117,12 +133,14 @@ class _Run:
         for name, body in self.cycle.body.items():
             gone, head = drop * body, self.cycle.head[name]
             for source, kept in ((times.starts, starts), (times.releases, releases)):
-                rows = source[name][: cut[name]] + rounds * shifts[name]
+                kind = "starts" if kept is starts else "releases"
+                rows = source[name][: cut[name]] + rounds * shifts[name].of(kind, np.arange(cut[name]))[:, None]
                 kept[name] = np.concatenate([rows[:head], rows[head + gone :]])
         self.cut = {name: cut[name] - drop * body for name, body in self.cycle.body.items()}
         self.known = Times(starts, releases)
         self.base += drop + rounds * period
-        return max(at.values()) - drop + FEWEST
+        self.held = max(at.values()) - drop
+        return self.held + FEWEST
 
     def _keep(self, times: Times, tables: "_Tables", cut: dict[str, int]) -> None:
         """Move the rows [self.cut, cut) of every stage to its track, and add up their waits."""
@@ -133,24 +151,28 @@ class _Run:
             track.begins.append(self.base * self.cycle.body[name] + first)
             track.parts.append(Rows(times.starts[name][first:end].copy(), times.releases[name][first:end].copy()))
             before, inputs = _waits(times, tables, name, first, end)
-            starved = int(np.max([np.zeros_like(before), *(ready - before for ready, _ in inputs)], axis=0).sum())
+            starved = int(np.max([np.zeros_like(before), *(ready - before for ready, _, _ in inputs)], axis=0).sum())
             track.starved += starved
             waited = int((times.starts[name][first:end, 0] - before).sum())
             track.blocked += waited - starved + _after(tables.design, times, name, first, end)
 
     def _note_skip(self, times: Times, tables: "_Tables", cut: dict[str, int], period: int, rounds: int,
-                   shifts: dict[str, int]) -> None:  # fmt: skip
+                   shifts: dict[str, Pace]) -> None:  # fmt: skip
         for name, track in self.tracks.items():
             end = cut[name]
             first = end - period * self.cycle.body[name]
             track.begins.append(self.base * self.cycle.body[name] + end)
+            pace, firings = shifts[name], np.arange(first, end)
             rows = times.starts[name][first:end].copy(), times.releases[name][first:end].copy()
-            track.parts.append(Skip(track.begins[-1], rounds, *rows, shifts[name]))
+            track.parts.append(Skip(rounds, *rows, pace.starts, pace.releases))
             before, inputs = _waits(times, tables, name, first, end)
-            starved = _drift([(ready - before, shifts[src] - shifts[name]) for ready, src in inputs], rounds)
-            waited = rounds * int((times.starts[name][first:end, 0] - before).sum())
+            last = pace.of("releases", firings - 1)
+            lags = [(ready - before, shifts[src].of("releases", source) - last) for ready, source, src in inputs]
+            starved = _drift(lags, rounds)
+            waited = _sum(rows[0][:, 0] - before, pace.starts - last, rounds)
+            served = _after(tables.design, times, name, first, end)
             track.starved += starved
-            track.blocked += waited - starved + rounds * _after(tables.design, times, name, first, end)
+            track.blocked += waited - starved + _sum(np.array([served]), pace.releases - pace.starts, rounds)
 
 
 class _Tables:
@@ -187,66 +209,76 @@ class _Tables:
         return first
 
 
-def _shifts(times: Times, cycle: Cycle, cut: dict[str, int], done: dict[str, int], window: dict[str, int], period: int) -> dict[str, int] | None:
+def _shifts(times: Times, cycle: Cycle, cut: dict[str, int], done: dict[str, int], window: dict[str, int], period: int) -> dict[str, Pace] | None:
     """By how many cycles each stage moved in `period` repetitions; None where not all of its window moved alike."""
     shifts = {}
     for name, body in cycle.body.items():
         back = period * body
-        first = min(window[name], cut[name] - back)
+        first, begin = min(window[name], cut[name] - back), cut[name] - back
         if first - back < cycle.head[name]:
             return None
-        shift = None
-        for table in (times.starts[name], times.releases[name]):
+        pace = []
+        for table in (times.starts[name][:, 0], times.releases[name][:, 0]):
             steps = table[first : done[name]] - table[first - back : done[name] - back]
-            shift = int(steps[0, 0]) if shift is None else shift
-            if not (steps == shift).all():
+            mine = steps[begin - first : begin - first + back]
+            if not np.array_equal(steps, mine[(np.arange(first, done[name]) - begin) % back]):
                 return None
-        assert shift is not None
-        shifts[name] = shift
+            pace.append(mine)
+        shifts[name] = Pace(begin, *pace)
     return shifts
 
 
+def _ends(rows: Table) -> tuple[int, int]:
+    return int(rows.min()), int(rows.max())
+
+
 def _lasts(times: Times, tables: _Tables, cut: dict[str, int], cycle: Cycle, period: int,
-           shifts: dict[str, int]) -> int | None:  # fmt: skip
+           shifts: dict[str, Pace]) -> int | None:  # fmt: skip
     """Periods that the regime after the cut is sure to last; None where it never ends before the tail."""
     least: int | None = None
     design = tables.design
     for name, stage in design.stages.items():
         firings = np.arange(cut[name] - period * cycle.body[name], cut[name])
         starts, releases = times.starts[name][firings, 0], times.releases[name][firings, 0]
-        held_start = np.zeros(len(firings), np.bool_)
-        held_start[:] = starts == np.where(firings > 0, times.releases[name][firings - 1, 0], 0)
+        pace = shifts[name]
         served = stage.service if isinstance(stage.service, int) else moved(stage.service, stage.firings)
         service = served if isinstance(served, int) else np.diff(served)[firings]
-        held_release = releases == starts + service
-        terms = [(e.src, tables.source(e, firings), times.releases[e.src], e.fifo.latency, True) for e in design.inputs(name)]
-        terms += [(e.dst, tables.sink(e, firings), times.starts[e.dst], e.fifo.credit, stage.claim == "start")
-                  for e in design.outputs(name)]  # fmt: skip
-        for other, wanted, table, delay, on_start in terms:
-            real = wanted >= 0
-            if not real.any():
-                continue
-            slack = (starts if on_start else releases)[real] - (table[wanted[real], 0] + delay)
-            gap = shifts[other] - shifts[name]
-            if gap == 0:
-                (held_start if on_start else held_release)[real] |= slack == 0
-            elif gap > 0:
-                rounds = int(slack.min()) // gap
+        before = np.where(firings > 0, times.releases[name][firings - 1, 0], 0)
+        held_start, held_release = np.zeros((2, len(firings)), np.bool_)
+        terms = [(starts - before, pace.of("releases", firings - 1) - pace.starts, held_start, firings >= 0)]
+        terms.append((releases - starts - service, pace.starts - pace.releases, held_release, firings >= 0))
+        for edge in design.inputs(name):
+            source = tables.source(edge, firings)
+            slack = starts - times.releases[edge.src][source, 0] - edge.fifo.latency
+            terms.append((slack, shifts[edge.src].of("releases", source) - pace.starts, held_start, source >= 0))
+        for edge in design.outputs(name):
+            sink = tables.sink(edge, firings)
+            on, mine, kind = (held_start, starts, pace.starts) if stage.claim == "start" else (
+                held_release, releases, pace.releases)  # fmt: skip
+            slack = mine - times.starts[edge.dst][np.minimum(sink, len(times.starts[edge.dst]) - 1), 0] - edge.fifo.credit
+            terms.append((slack, shifts[edge.dst].of("starts", sink) - kind, on, (sink >= 0)))
+        for slack, gap, held, real in terms:
+            held |= (gap == 0) & (slack == 0) & real
+            closing = (gap > 0) & real
+            if closing.any():
+                rounds = int((slack[closing] // gap[closing]).min())
                 least = rounds if least is None else min(least, rounds)
         if not (held_start & held_release).all():
             return 0
     return least
 
 
-def _waits(times: Times, tables: _Tables, name: str, first: int, end: int) -> tuple[Table, list[tuple[Table, str]]]:
-    """Release of the firing before each of [first, end), and when each input, named by its writer, is ready."""
+def _waits(
+    times: Times, tables: _Tables, name: str, first: int, end: int
+) -> tuple[Table, list[tuple[Table, Table, str]]]:
+    """Release of the firing before each of [first, end); for each input when it is ready, by which firing of whom."""
     firings = np.arange(first, end)
     before = np.where(firings > 0, times.releases[name][firings - 1, 0], 0)
     inputs = []
     for edge in tables.design.inputs(name):
         source = tables.source(edge, firings)
         ready = np.where(source >= 0, times.releases[edge.src][np.maximum(source, 0), 0] + edge.fifo.latency, 0)
-        inputs.append((ready, edge.src))
+        inputs.append((ready, source, edge.src))
     return before, inputs
 
 
@@ -260,22 +292,26 @@ def _after(design: Design, times: Times, name: str, first: int, end: int) -> int
     return held - int(served[end] - served[first])
 
 
-def _drift(lags: list[tuple[Table, int]], rounds: int) -> int:
+def _sum(rows: Table, slopes: Table, rounds: int) -> int:
+    """Sum over rounds r = 1, 2, ... of rows + r * slopes."""
+    return rounds * int(rows.sum()) + rounds * (rounds + 1) // 2 * int(slopes.sum())
+
+
+def _drift(lags: list[tuple[Table, Table]], rounds: int) -> int:
     """Sum over rounds r = 1, 2, ... of max(0, lag + r * slope over all inputs), for each firing of a period."""
-    slopes = {slope for _, slope in lags}
-    if not slopes:
+    if not lags:
         return 0
-    if len(slopes) > 1:
-        return sum(int(np.max([np.maximum(lag + r * d, 0) for lag, d in lags], axis=0).sum()) for r in range(1, rounds + 1))
-    slope, lag = slopes.pop(), np.max([lag for lag, _ in lags], axis=0)
-    if slope == 0:
-        return rounds * int(np.maximum(lag, 0).sum())
-    if slope > 0:
-        first = np.clip(-lag // slope + 1, 1, rounds + 1)
-        count = rounds - first + 1
-        return int((count * lag + slope * (first + rounds) * count // 2).sum())
-    count = np.clip(-(lag // slope) - 1, 0, rounds)
-    return int((count * lag + slope * (count * (count + 1) // 2)).sum())
+    if len(lags) > 1 and any((slope != lags[0][1]).any() for _, slope in lags[1:]):
+        return sum(
+            int(np.max([np.maximum(lag + r * d, 0) for lag, d in lags], axis=0).sum()) for r in range(1, rounds + 1)
+        )
+    slope, lag = lags[0][1], np.max([lag for lag, _ in lags], axis=0)
+    steep = np.where(slope == 0, 1, slope)
+    first = np.clip(np.where(slope > 0, -lag // steep + 1, 1), 1, rounds + 1)
+    last = np.clip(np.where(slope < 0, -(lag // steep) - 1, rounds), 0, rounds)
+    last = np.where((slope == 0) & (lag <= 0), 0, last)
+    count = np.maximum(last - first + 1, 0)
+    return int((count * lag + slope * (count * (first + last) // 2)).sum())
 
 
 class RegimeTimeline(Timeline):
@@ -306,7 +342,8 @@ class RegimeTimeline(Timeline):
         part, offset = track.parts[piece], firing - track.begins[piece]
         rows = getattr(part, kind)
         if isinstance(part, Skip):
-            return int(rows[offset % len(rows), 0]) + (offset // len(rows) + 1) * part.shift
+            shift = getattr(part, f"{kind}_shift")
+            return int(rows[offset % len(rows), 0]) + (offset // len(rows) + 1) * int(shift[offset % len(rows)])
         return int(rows[offset, 0])
 
     def starts(self, stage: str) -> Table:
@@ -320,8 +357,8 @@ class RegimeTimeline(Timeline):
         for part in self.tracks[stage].parts:
             rows: Table = getattr(part, kind)
             if isinstance(part, Skip):
-                later = part.shift * np.arange(1, part.rounds + 1, dtype=np.int64)[:, None, None]
-                rows = (rows[None] + later).reshape(-1, rows.shape[1])
+                later = np.arange(1, part.rounds + 1, dtype=np.int64)[:, None] * getattr(part, f"{kind}_shift")
+                rows = (rows[None, :, 0] + later).reshape(-1, 1)
             pieces.append(rows)
         return np.concatenate(pieces) if pieces else np.empty((0, 1), np.int64)
 
