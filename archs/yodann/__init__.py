@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from archs.yodann import account, power
 from archs.yodann import compute as walking
-from archs.yodann import power
 from archs.yodann.arithmetic import STEP, fill, takes
 from archs.yodann.geometry import cut, eta_idle, eta_tile
 from archs.yodann.model import Formula, timed
@@ -105,6 +105,8 @@ def extras(
                 "energy_by_boundary_j": dict(priced.by_boundary),
                 "eta_tile": float(min(eta_tile(spec, each) for each in cutting.passes)),
                 "eta_ch_idle": float(eta_idle(spec, cutting.inputs // cutting.groups)),
+                "cycles_paper": Formula(cutting).cycles,
+                "cycles_beyond_paper": account.beyond(cutting) if spec.accounting == "full" else {},
             }
     if not layers:
         return {}

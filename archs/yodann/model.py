@@ -38,11 +38,12 @@ class Timed:
         """Cycle at which each run's last column is computed."""
         ends: list[int] = []
         for number, run in enumerate(self.cut.runs):
-            column = self.column_cycles[number]
-            free = 0
+            free = done = 0
             if number:
                 free = ends[-1] - self.column_cycles[number - 1] * self.early(number - 1)
-            ends.append(max(free + run.filters + run.preload, ends[-1] if ends else 0) + run.columns * column)
+                done = ends[-1] + self.tail(number - 1)
+            start = max(free + run.filters + run.preload, done)
+            ends.append(start + run.columns * self.column_cycles[number])
         return tuple(ends)
 
     def early(self, number: int) -> int:
@@ -52,35 +53,36 @@ class Timed:
             return 0
         return min(runs[number].spare_columns, runs[number].columns - 1)
 
-    @property
-    def tail(self) -> int:
-        """Cycles after the last column: pipeline and output of the last pixel."""
-        return self.cut.spec.pipeline_depth + self.cut.runs[-1].drain
+    def tail(self, number: int) -> int:
+        """Cycles from a run's last column to its last output: pipeline and output of the last pixel."""
+        return self.cut.spec.pipeline_depth + self.cut.runs[number].drain
 
     @property
     def cycles(self) -> int:
         """Cycles of the layer for one image."""
-        return self.ends[-1] + self.tail
+        return self.ends[-1] + self.tail(-1)
 
     def design(self) -> Design:
         """The stages of one image of the layer."""
         runs = self.cut.runs
         design = Design(self.cut.name)
         columns = np.array([run.columns for run in runs])
-        first, last = np.zeros(columns.sum(), np.int64), np.zeros(columns.sum(), np.int64)
         ends = np.cumsum(columns)
-        first[ends - columns] = 1
-        last[ends - 1 - [self.early(number) for number in range(len(runs))]] = 1
+        first, last, leaves = (np.zeros(ends[-1], np.int64) for _ in range(3))
+        first[ends - columns] = last[ends - 1] = 1
+        leaves[ends - 1 - [self.early(number) for number in range(len(runs))]] = 1
         design.add(Stage("filters", np.array([run.filters for run in runs]), len(runs), self._loads()))
         design.add(Stage("preload", np.array([run.preload for run in runs]), len(runs)))
         design.add(Stage("compute", np.repeat(self.column_cycles, columns), len(first), self._activity()))
         design.add(Stage("drain", np.repeat([run.drain for run in runs], columns), len(first), self._outputs()))
         # One bank and one port: filters of a run wait until the run before has left them.
-        design.connect("compute", "filters", Fifo("bank", 2, last, 1, 0, initial=1))
+        design.connect("compute", "filters", Fifo("bank", 2, leaves, 1, 0, initial=1))
         design.connect("filters", "preload", Fifo("filters_loaded", 1, 1, 1, 0))
         design.connect("preload", "compute", Fifo("image_loaded", 1, 1, first, 0))
         depth = self.cut.spec.pipeline_depth
         design.connect("compute", "drain", Fifo("sums", depth + 1, 1, 1, depth))
+        # One scale-bias unit: it must be done with a run's outputs before the next run computes.
+        design.connect("drain", "compute", Fifo("scale_bias", 2, last, first, 0, initial=1))
         return design
 
     def _loads(self) -> dict[str, Counts]:
@@ -96,7 +98,7 @@ class Timed:
         counts: dict[str, int] = {}
         starts = (0, *self.ends)
         elapsed = [end - start for start, end in pairwise(starts)]
-        elapsed[-1] += self.tail
+        elapsed[-1] += self.tail(-1)
         for each, numbers in by_pass(self.cut):
             runs = [self.cut.runs[n] for n in numbers]
             active = Active(

@@ -32,6 +32,8 @@ def design(cut: Cut) -> Design:
     graph.connect(
         "channel", "drain", Fifo("sums", depth + 1, done, np.concatenate([take for _, take in drains]), depth)
     )
+    last = _at_end([cycles for cycles, _ in drains])
+    graph.connect("drain", "channel", Fifo("scale_bias", 2, last, _at_start(lengths), 0, initial=1))
     return graph
 
 
