@@ -245,7 +245,7 @@ def advance(stages: Any, fifos: Any, edges: Any, prefix: Any, services: Any, sta
                 continue
             tokens = _allowed(i, stages, fifos, prefix, edges, started, released, first, high, True)
             end = _allowed(i, stages, fifos, prefix, edges, started, released, first, tokens, False)
-            held = stages[i, CLAIM] == 0 and end < tokens and started[i] == end  # starts, but its release must wait
+            held = stages[i, CLAIM] == 0 and end < tokens and started[i] <= end  # starts, but its release must wait
             last = end + 1 if held else end
             if last > first:
                 _clear(ready, (last - first) * lanes)

@@ -233,3 +233,13 @@ def test_deadlock_names_every_waiting_stage():
         assert str(caught.value) == (
             "loop: deadlock: a waits at firing 0 for tokens in ba; b waits at firing 0 for tokens in ab"
         )
+
+
+def test_a_start_that_waits_for_room_frees_its_inputs():
+    """a starts its second firing in the same batch as its first; that start is what lets b go on."""
+    design = Design("loop")
+    design.add(Stage("a", 0, 2))
+    design.add(Stage("b", 0, 4, claim="start"))
+    design.connect("b", "a", Fifo("ba", 2, 2, 1, 0))
+    design.connect("a", "b", Fifo("ab", 2, 2, 1, 0, initial=1))
+    assert outcome(design, "fast") == outcome(design, "des")
