@@ -53,7 +53,13 @@ def _with(row: Activity, more: Mapping[str, int]) -> Activity:
     for action, amount in more.items():
         actions[action] = actions.get(action, 0) + amount
     return Activity(
-        {a: n for a, n in actions.items() if n}, row.macs, row.computed, row.recomputed, row.filler, row.useful, row.slots
+        {a: n for a, n in actions.items() if n},
+        row.macs,
+        row.computed,
+        row.recomputed,
+        row.filler,
+        row.useful,
+        row.slots,
     )
 
 
@@ -166,4 +172,3 @@ def carried_values(shape: Pyramids, name: str) -> tuple[int, int]:
     fresh = [int(s.fresh.sum()) for s in (rows, columns)]
     kept = [int(np.maximum(s.high[:-1] - s.need[1:], 0).sum()) for s in (rows, columns)]
     return seen[0] * seen[1] - fresh[0] * fresh[1], kept[0] * fresh[1] + kept[1] * seen[0]
-

@@ -6,7 +6,7 @@ and saturates. Maps joined by pools, sums and ReLU share their power of two; it 
 floating-point pass over the same input.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -24,7 +24,7 @@ OWN_SCALE = ("conv", "batchnorm", "lrn", "sign")
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Numbers:
-    """One layer's tensors. `shift` (fixed point): bits that its sum drops. `scale` is the output's: value = stored * scale."""
+    """One layer's tensors. `shift` (fixed point): bits that its sum drops. value = stored * `scale` for its output."""
 
     weight: Array | None = None
     bias: Array | None = None
@@ -137,10 +137,12 @@ def _fixed(node: Node, bits: int, scales: Mapping[str, float]) -> Numbers:
         gain = np.floor(plain.gain / each + 0.5).astype(np.int64)
         constant = plain.offset - plain.mean * plain.gain
         offset = np.floor(constant / (each * source) + 0.5).astype(np.int64)
-        return Numbers(gain=gain, offset=offset, shift=int(np.log2(out / (each * source))), scale=out, source_scale=source)
+        return Numbers(
+            gain=gain,
+            offset=offset,
+            mean=plain.mean,
+            shift=int(np.log2(out / (each * source))),
+            scale=out,
+            source_scale=source,
+        )
     return Numbers(scale=out, source_scale=source)
-
-
-def names(nodes: Iterable[Node]) -> tuple[str, ...]:
-    """Names of nodes, in order."""
-    return tuple(node.name for node in nodes)

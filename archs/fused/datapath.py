@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from archs.fused.arithmetic import Arithmetic, Numbers, half_up, saturate
 from archs.fused.kernel import convolve
-from archs.fused.arithmetic import Arithmetic, half_up, saturate
 from archs.fused.pyramid import Pyramids, Span
 from archs.fused.stack import Node
 from workloads import ops
@@ -109,9 +109,7 @@ def run(
     """
     group = shape.group
     maps = {name: Map(name, shape, s[0], arithmetic, tally) for name, s in group.shapes.items()}
-    written = {
-        node.name: np.zeros((*node.shape[1:], node.shape[0]), arithmetic.dtype) for node in group.nodes
-    }
+    written = {node.name: np.zeros((*node.shape[1:], node.shape[0]), arithmetic.dtype) for node in group.nodes}
     leaving = set(exits)
     for r in range(shape.count[0]):
         for c in range(shape.count[1]):
@@ -155,13 +153,7 @@ def tile(
     match op:
         case ops.Conv():
             sums = np.zeros((rows, columns, node.shape[0]), arithmetic.sums)
-            assert numbers.weight is not None
-            engine(node, operands[0], numbers.weight, sums, tally)
-            tally.count(node.name, "mac", sums.size * _fan_in(node))
-            tally.count(node.name, "tiles.maps.write", sums.size)
-            if numbers.bias is not None:
-                sums = sums + numbers.bias
-            return _stored(sums, numbers.shift, arithmetic, tally)
+            return _convolved(node, operands[0], sums, arithmetic, tally, engine)
         case ops.Pool():
             tally.count(node.name, "tiles.maps.read", rows * columns * node.shape[0] * op.kernel[0] * op.kernel[1])
             tally.count(node.name, "tiles.maps.write", rows * columns * node.shape[0])
@@ -178,13 +170,27 @@ def tile(
                 total = total + operand
             return _stored(total, 0, arithmetic, tally)
         case ops.BatchNorm():
-            if not arithmetic.bits:
-                return ((operands[0] - numbers.mean) * numbers.gain + numbers.offset).astype(arithmetic.dtype)
-            return _stored(operands[0].astype(np.int64) * numbers.gain + numbers.offset, numbers.shift, arithmetic, tally)
+            return _normalised(operands[0], numbers, arithmetic, tally)
         case ops.Lrn():
             return _lrn(op, operands[0], arithmetic, numbers.source_scale, numbers.scale)
         case _:
             raise AssertionError(node.kind)
+
+
+def _convolved(node: Node, x: Array, sums: Array, arithmetic: Arithmetic, tally: Tally, engine: Convolve) -> Array:
+    numbers = arithmetic.layers[node.name]
+    assert numbers.weight is not None
+    engine(node, x, numbers.weight, sums, tally)
+    tally.count(node.name, "mac", sums.size * _fan_in(node))
+    tally.count(node.name, "tiles.maps.write", sums.size)
+    return _stored(sums if numbers.bias is None else sums + numbers.bias, numbers.shift, arithmetic, tally)
+
+
+def _normalised(x: Array, numbers: Numbers, arithmetic: Arithmetic, tally: Tally) -> Array:
+    assert numbers.gain is not None and numbers.offset is not None and numbers.mean is not None
+    if not arithmetic.bits:
+        return ((x - numbers.mean) * numbers.gain + numbers.offset).astype(arithmetic.dtype)
+    return _stored(x.astype(np.int64) * numbers.gain + numbers.offset, numbers.shift, arithmetic, tally)
 
 
 def _fan_in(node: Node) -> int:
@@ -197,7 +203,7 @@ def _fill(node: Node, arithmetic: Arithmetic) -> float:
     """What a window sees beyond the map."""
     if node.kind != "pool" or not isinstance(node.layer.op, ops.Pool) or node.layer.op.mode == "avg":
         return 0
-    return -np.inf if arithmetic.dtype.kind == "f" else int(np.iinfo(arithmetic.dtype).min)
+    return -np.inf if arithmetic.dtype.kind == "f" else int(np.iinfo(arithmetic.dtype.name).min)
 
 
 def _operand(
@@ -223,7 +229,9 @@ def _region(
     inner_top, inner_bottom = max(top, 0), min(bottom, source.rows.size)
     inner_left, inner_right = max(left, 0), min(right, source.columns.size)
     r0, c0 = source.rows.need[at[0]], source.columns.need[at[1]]
-    seen = window[max(0, inner_top - r0) : max(0, inner_bottom - r0), max(0, inner_left - c0) : max(0, inner_right - c0)]
+    seen = window[
+        max(0, inner_top - r0) : max(0, inner_bottom - r0), max(0, inner_left - c0) : max(0, inner_right - c0)
+    ]
     if (inner_top, inner_bottom, inner_left, inner_right) == (top, bottom, left, right):
         return seen
     padded = np.full((bottom - top, right - left, window.shape[2]), fill, window.dtype)
@@ -247,7 +255,10 @@ def _pool(node: Node, op: ops.Pool, x: Array, box: tuple[int, int, int, int], ar
     total: Array | None = None
     for i in range(op.kernel[0]):
         for j in range(op.kernel[1]):
-            part = x[i : i + (rows - 1) * op.stride[0] + 1 : op.stride[0], j : j + (columns - 1) * op.stride[1] + 1 : op.stride[1]]
+            part = x[
+                i : i + (rows - 1) * op.stride[0] + 1 : op.stride[0],
+                j : j + (columns - 1) * op.stride[1] + 1 : op.stride[1],
+            ]
             if op.mode == "max":
                 total = part.copy() if total is None else np.maximum(total, part)
             else:
@@ -255,19 +266,25 @@ def _pool(node: Node, op: ops.Pool, x: Array, box: tuple[int, int, int, int], ar
     assert total is not None
     if op.mode == "max":
         return total
-    counts = np.outer(*(_seen(op, axis, box[2 * axis], box[2 * axis + 1], node.sources[0][axis + 1]) for axis in (0, 1)))
-    if not arithmetic.bits:
-        return (total / counts[:, :, None].astype(total.dtype if total.dtype.kind == "f" else np.float64)).astype(arithmetic.dtype)
-    return np.floor_divide(2 * total + counts[:, :, None], 2 * counts[:, :, None]).astype(arithmetic.dtype)
+    sides = [_seen(op, axis, box[2 * axis], box[2 * axis + 1], node.sources[0][axis + 1]) for axis in (0, 1)]
+    counts = np.outer(*sides)[:, :, None]
+    if arithmetic.bits:
+        mean: Array = np.floor_divide(2 * total + counts, 2 * counts)
+    else:
+        mean = total / counts.astype(total.dtype if total.dtype.kind == "f" else np.float64)
+    return mean.astype(arithmetic.dtype)
 
 
 def _seen(op: ops.Pool, axis: int, first: int, last: int, size: int) -> Array:
     """Values that an average counts along one axis."""
     start = np.arange(first, last) * op.stride[axis] - op.padding[axis]
     end = start + op.kernel[axis]
-    if op.include_pad:
-        return np.minimum(end, size + op.padding[axis + 2]) - start
-    return np.minimum(end, size) - np.maximum(start, 0)
+    if not op.include_pad:
+        start, limit = np.maximum(start, 0), size
+    else:
+        limit = size + op.padding[axis + 2]
+    counted: Array = np.minimum(end, limit) - start
+    return counted
 
 
 def _lrn(op: ops.Lrn, x: Array, arithmetic: Arithmetic, source: float, out: float) -> Array:

@@ -257,7 +257,9 @@ def _baseline(spec: FusedSpec, found: Stack, wanted: Sizes, precision: Precision
         if len(group.convs) > 1:
             raise InputError(f"{_span(group)}: the baseline computes one convolution at a time", setting="partition")
     convs = tuple(node for group in groups for node in group.convs)
-    common = asked(spec, convs) or dict.fromkeys((n.name for n in convs), best_common(convs, multipliers(spec, precision)))
+    common = asked(spec, convs) or dict.fromkeys(
+        (n.name for n in convs), best_common(convs, multipliers(spec, precision))
+    )
     if len(set(common.values())) > 1:
         raise InputError("the baseline has one Tm x Tn for all layers; allowed: one pair", setting="unroll")
     parts = tuple(_loop_part(spec, group, common, precision) for group in groups)

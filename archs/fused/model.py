@@ -113,9 +113,7 @@ def _conv_before(part: Part, name: str) -> tuple[str, ...]:
     return (name,) if name in part.unrolls else ()
 
 
-def pipeline(
-    spec: FusedSpec, part: Part, units: Sequence[Unit], images: int, counts: Mapping[str, Activity]
-) -> Design:
+def pipeline(spec: FusedSpec, part: Part, units: Sequence[Unit], images: int, counts: Mapping[str, Activity]) -> Design:
     """The design of a fused group."""
     steps = _Steps(part, units, images)
     free = spec.pipeline == "free"

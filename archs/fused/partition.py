@@ -58,7 +58,7 @@ class Costs:
         """A whole partition."""
         ends = [sum(sizes[: i + 1]) for i in range(len(sizes))]
         rows = [self(end - size, end) for size, end in zip(sizes, ends, strict=True)]
-        return Point(sizes, *(sum(row[i] for row in rows) for i in range(3)))  # type: ignore[arg-type]
+        return Point(sizes, sum(r[0] for r in rows), sum(r[1] for r in rows), sum(r[2] for r in rows))
 
 
 def transfer(storage: Storage) -> int:
@@ -78,9 +78,7 @@ def macs_per_pixel(group: Group, name: str) -> int:
 def extra_macs(storage: Storage) -> int:
     """Multiply-accumulates beyond computing every value once (recompute)."""
     shape, group = storage.pyramids, storage.group
-    return sum(
-        (shape.pixels(n.name) - shape.distinct(n.name)) * macs_per_pixel(group, n.name) for n in group.convs
-    )
+    return sum((shape.pixels(n.name) - shape.distinct(n.name)) * macs_per_pixel(group, n.name) for n in group.convs)
 
 
 def partitions(units: int) -> Iterable[Sizes]:
@@ -149,7 +147,8 @@ def merge_pools(stack: Stack, sizes: Sequence[int], convention: Transfer) -> Siz
     """
     if convention == "per_layer":
         return tuple(sizes)
-    result, start, waiting = [], 0, 0
+    result: list[int] = []
+    start = waiting = 0
     for size in sizes:
         units = stack.units[start : start + size]
         start += size

@@ -23,7 +23,7 @@ def measure(row: Row) -> float:
     """The row's metric for its workload, configuration and settings."""
     assert row.workload
     spec: FusedSpec = archs.settings("fused", row.config, row.settings)
-    return METRICS[row.metric](spec, _network(row.workload))
+    return float(METRICS[row.metric](spec, _network(row.workload)))
 
 
 @lru_cache(maxsize=4)

@@ -19,7 +19,9 @@ BAND_VALUES = 1 << 14
 """Sums are taken for about this many values at a time, which stay in a core's cache."""
 
 
-def reference(found: Stack, arithmetic: Arithmetic, entries: Mapping[str, Array], blas: bool = False) -> dict[str, Array]:
+def reference(
+    found: Stack, arithmetic: Arithmetic, entries: Mapping[str, Array], blas: bool = False
+) -> dict[str, Array]:
     """Every map of the stack from `entries` [images, maps, rows, columns], as the machine stores them."""
     values = dict(entries)
     for unit in found.units:
@@ -36,7 +38,9 @@ def _layer(node: Node, operands: list[Array], arithmetic: Arithmetic, blas: bool
     if isinstance(op, ops.Conv) and operands[0].dtype == np.float32 and not blas:
         weight = node.layer.array("weight").astype(np.float32)
         sums = np.stack([in_order(op, weight, image) for image in operands[0]])
-        return sums + node.layer.array("bias").astype(np.float32)[:, None, None] if "bias" in node.layer.params else sums
+        return (
+            sums + node.layer.array("bias").astype(np.float32)[:, None, None] if "bias" in node.layer.params else sums
+        )
     params = {name: node.layer.array(name).astype(arithmetic.dtype) for name in node.layer.params}
     return forward(op, params, operands).astype(arithmetic.dtype)
 
@@ -102,7 +106,8 @@ def _rounded_mean(op: ops.Pool, exact: Array) -> Array:
 def _divided(sums: Array, shift: int) -> Array:
     if shift <= 0:
         return sums * (1 << -shift)
-    return np.floor_divide(sums + (1 << (shift - 1)), 1 << shift)
+    divided: Array = np.floor_divide(sums + (1 << (shift - 1)), 1 << shift)
+    return divided
 
 
 def _unarranged(node: Node, weight: Array | None) -> Array:

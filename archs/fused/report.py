@@ -5,7 +5,7 @@ Hidden and exposed transfer: the run is timed again with a port that never limit
 rest of the port's time was hidden behind arithmetic. A stage's `dram` stall is the starving that this removes.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from archs.fused.layout import Layout, Part, layout, unfinished
@@ -24,7 +24,7 @@ def extras(spec: FusedSpec, network: Network, images: int, plan: Plan, lines: Se
     found = layout(spec, network)
     free = _unlimited(spec, network, images, found, lines)
     layers: dict[str, dict[str, Any]] = {}
-    for number, (part, phase, line, quick) in enumerate(zip(found.parts, plan, lines, free, strict=True)):
+    for number, (part, line, quick) in enumerate(zip(found.parts, lines, free, strict=True)):
         for node in part.group.nodes:
             row: dict[str, Any] = {"group": number}
             if node.name in part.unrolls:

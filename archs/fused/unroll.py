@@ -115,7 +115,10 @@ def balance(pyramids: Pyramids, multipliers: int) -> dict[str, Unroll]:
             low = middle + 1
     line = _Lockstep(pyramids)
     found = [line.spend([_chosen(n, work[n.name], t) for n in convs], multipliers) for t in times[low : low + STARTS]]
-    best = min(found, key=lambda chosen: (line.cycles(chosen), sum(_points(n)[i][0] for n, i in zip(convs, chosen, strict=True))))
+    best = min(
+        found,
+        key=lambda chosen: (line.cycles(chosen), sum(_points(n)[i][0] for n, i in zip(convs, chosen, strict=True))),
+    )
     return {n.name: _unroll(_points(n)[i]) for n, i in zip(convs, best, strict=True)}
 
 

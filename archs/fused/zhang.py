@@ -100,4 +100,5 @@ def _stored(part: Part) -> Ints:
 def _spread(size: Ints, weights: Ints) -> Ints:
     """`size[tile]` over the blocks of a tile in proportion to `weights`, whole and without loss."""
     parts = np.concatenate([[0], np.cumsum(weights, dtype=np.int64)])
-    return np.diff(size[:, None] * parts // max(1, int(parts[-1])), axis=1)
+    parted: Ints = np.diff(size[:, None] * parts // max(1, int(parts[-1])), axis=1)
+    return parted
