@@ -127,7 +127,9 @@ def test_engines_agree_and_the_datapath_equals_the_reference(name: str) -> None:
     result = run(name, check=True)
     checks, equal = result.data["checks"], result.data["equivalence"]
     assert checks["engines_equal"]
-    if hasattr(archs.find(name), "values"):  # a machine that can send values through its graph does, on a network this small
+    if hasattr(
+        archs.find(name), "values"
+    ):  # a machine that can send values through its graph does, on a network this small
         assert checks["values_equal"] and checks["accesses_equal"]
     assert equal["passed"], equal
     assert any("skipped" not in layer for layer in result.layers)
