@@ -26,7 +26,7 @@ def footer(result: Result) -> str:
 
 
 def layers(result: Result) -> str:
-    """One line a layer."""
+    """One line a layer that ran."""
     head = (
         "layer",
         "op",
@@ -38,17 +38,19 @@ def layers(result: Result) -> str:
         "starved",
         "blocked",
         "other stalls",
+        "wasted",
         "energy",
     )
-    rows = [_layer(layer) if "skipped" not in layer else _skipped(layer, len(head)) for layer in result.layers]
-    return columns(head, rows, left=2)
+    return columns(head, [_layer(layer) for layer in result.layers if "skipped" not in layer], left=2)
 
 
 def _layer(layer: dict[str, Any]) -> list[str]:
+    """Wasted is what is left: unit-cycles of work that the answer did not need."""
     slots = layer["units"] * layer["cycles"] or 1
     stalls = dict(layer["stalls"])
     known = [stalls.pop(cause, 0) / slots for cause in ("starved", "blocked")]
-    shares = [*known, sum(stalls.values()) / slots]
+    others = sum(stalls.values()) / slots
+    shares = [*known, others, max(0.0, 1 - layer["utilization"] - sum(known) - others)]
     return [
         layer["name"],
         layer["op"],
@@ -62,8 +64,13 @@ def _layer(layer: dict[str, Any]) -> list[str]:
     ]
 
 
-def _skipped(layer: dict[str, Any], width: int) -> list[str]:
-    return [layer["name"], layer["op"], "skipped", *[""] * (width - 3)]
+def skipped(result: Result) -> list[str]:
+    """One line a reason, with the layers it holds for."""
+    reasons: dict[str, list[str]] = {}
+    for layer in result.layers:
+        if "skipped" in layer:
+            reasons.setdefault(layer["skipped"], []).append(layer["name"])
+    return [f"skipped: {reason}: {', '.join(names)}" for reason, names in reasons.items()]
 
 
 def total(result: Result) -> str:
@@ -116,8 +123,7 @@ def result(found: Result) -> str:
     config = ", ".join(_setting(*pair) for pair in found.data["arch"]["config"].items() if pair[1] is not None)
     title = f"{found.data['workload']['name']} on {found.data['arch']['name']} ({config})"
     notes = [f"note: {note}" for note in found.data["notes"]]
-    skipped = [f"skipped {layer['name']}: {layer['skipped']}" for layer in found.layers if "skipped" in layer]
-    return "\n".join([title, "", layers(found), "", total(found), *skipped, *notes, "", footer(found)])
+    return "\n".join([title, "", layers(found), "", total(found), *skipped(found), *notes, "", footer(found)])
 
 
 def _setting(name: str, value: Any) -> str:
