@@ -34,6 +34,11 @@ class Encoded(Protocol):
 Tensor = Array | Encoded
 
 
+def stored_bits(tensor: Tensor) -> int:
+    """Bits of a plain array as it is, or of an encoded tensor."""
+    return tensor.bits() if isinstance(tensor, Encoded) else 8 * tensor.nbytes
+
+
 def decode(tensor: Tensor) -> Array:
     """The dense array of a tensor, encoded or not."""
     return tensor if isinstance(tensor, np.ndarray) else tensor.decode()
