@@ -21,7 +21,7 @@ from sim.units import parse
 MAX_BYTES = 8 * 2**20
 MAX_DEPTH = 32
 
-Path_ = tuple[str | int, ...]
+At = tuple[str | int, ...]
 
 
 class Spec(BaseModel):
@@ -36,21 +36,21 @@ class Document:
 
     path: str
     data: Any
-    marks: Mapping[Path_, tuple[int, int]]
+    marks: Mapping[At, tuple[int, int]]
 
-    def where(self, at: Path_ = ()) -> str:
+    def where(self, at: At = ()) -> str:
         """`FILE:LINE:COLUMN` of the value at `at`, or of its nearest known ancestor."""
         while at and at not in self.marks:
             at = at[:-1]
         line, column = self.marks.get(at, (1, 1))
         return f"{self.path}:{line}:{column}"
 
-    def error(self, message: str, at: Path_ = ()) -> InputError:
+    def error(self, message: str, at: At = ()) -> InputError:
         """An InputError about the value at `at`."""
         return InputError(message, where=self.where(at), setting=dotted(at))
 
 
-def dotted(at: Path_) -> str:
+def dotted(at: At) -> str:
     """`("a", 0, "b")` as `a.0.b`."""
     return ".".join(map(str, at))
 
@@ -74,6 +74,8 @@ def read_yaml(path: str | Path) -> Document:
 
 def parse_yaml(text: str, name: str = "text") -> Document:
     """Parse YAML text strictly; `name` stands for the file in errors."""
+    if any("\ud800" <= letter <= "\udfff" for letter in text):
+        raise InputError("not UTF-8 text", where=name)
     return _Builder(name).build(text)
 
 
@@ -82,7 +84,7 @@ class _Builder:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.marks: dict[Path_, tuple[int, int]] = {}
+        self.marks: dict[At, tuple[int, int]] = {}
 
     def build(self, text: str) -> Document:
         loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -102,11 +104,11 @@ class _Builder:
             raise InputError(f"not YAML: {' '.join(str(error).split())}", where=self.name) from None
         return Document(self.name, data, self.marks)
 
-    def _error(self, event: Any, at: Path_, message: str) -> InputError:
+    def _error(self, event: Any, at: At, message: str) -> InputError:
         line, column = _place(event)
         return InputError(message, where=f"{self.name}:{line}:{column}", setting=dotted(at))
 
-    def _value(self, event: Any, events: Iterator[Any], at: Path_) -> Any:
+    def _value(self, event: Any, events: Iterator[Any], at: At) -> Any:
         self.marks.setdefault(at, _place(event))
         if isinstance(event, yaml.AliasEvent) or event.anchor:
             raise self._error(event, at, "an anchor or alias; allowed: values written out")
@@ -120,13 +122,13 @@ class _Builder:
             return self._sequence(events, at)
         return self._mapping(events, at)
 
-    def _sequence(self, events: Iterator[Any], at: Path_) -> tuple[Any, ...]:
+    def _sequence(self, events: Iterator[Any], at: At) -> tuple[Any, ...]:
         items: list[Any] = []
         while not isinstance(event := next(events), yaml.SequenceEndEvent):
             items.append(self._value(event, events, (*at, len(items))))
         return tuple(items)
 
-    def _mapping(self, events: Iterator[Any], at: Path_) -> dict[str, Any]:
+    def _mapping(self, events: Iterator[Any], at: At) -> dict[str, Any]:
         table: dict[str, Any] = {}
         while not isinstance(event := next(events), yaml.MappingEndEvent):
             if not isinstance(event, yaml.ScalarEvent) or event.anchor or event.tag not in (None, "!"):
@@ -139,7 +141,7 @@ class _Builder:
             table[key] = self._value(next(events), events, (*at, key))
         return table
 
-    def _scalar(self, event: Any, at: Path_) -> Any:
+    def _scalar(self, event: Any, at: At) -> Any:
         if not event.implicit[0]:
             return event.value
         try:
@@ -216,9 +218,9 @@ def make(kind: type[AnySpec], document: Document, settings: Mapping[str, object]
     """A `kind` from a document that has been read, overridden by `settings`."""
     if not isinstance(document.data, dict | None):
         raise document.error("found a list or a single value; allowed: settings, one `name: value` a line")
-    data, given = document.data or {}, set[Path_]()
+    data, given = document.data or {}, set[At]()
     for key, value in (settings or {}).items():
-        at: Path_ = tuple(key.split("."))
+        at: At = tuple(key.split("."))
         data = _put(data, at, _setting(key, value))
         given.add(at)
     try:
@@ -231,7 +233,7 @@ def make(kind: type[AnySpec], document: Document, settings: Mapping[str, object]
         raise InputError(error.message, where=document.path, setting=error.setting) from None
     at = tuple(first["loc"])
     from_set = any(at[: len(path)] == path[: len(at)] for path in given) or not document.marks
-    raise InputError(_explain(kind, first), where="--set" if from_set else document.where(at), setting=_named(kind, at))
+    raise InputError(_explain(kind, first), where="--set" if from_set else document.where(at), setting=_named(at))
 
 
 def _setting(key: str, value: object) -> object:
@@ -244,7 +246,7 @@ def _setting(key: str, value: object) -> object:
     return tuple(value) if isinstance(value, list) else value
 
 
-def _put(data: Any, at: Path_, value: object) -> Any:
+def _put(data: Any, at: At, value: object) -> Any:
     """`data` with `value` at `at`; tables on the way are copied, never changed."""
     if not at:
         return value
@@ -253,7 +255,7 @@ def _put(data: Any, at: Path_, value: object) -> Any:
     return table
 
 
-def _named(kind: type[BaseModel], at: Path_) -> str:
+def _named(at: At) -> str:
     """The dotted setting; pydantic adds names of union members to `loc`, which no user wrote."""
     return dotted(tuple(part for part in at if not str(part).endswith("]")))
 

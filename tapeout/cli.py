@@ -230,7 +230,8 @@ def main() -> None:
 
 
 def _stop(message: str, code: int) -> None:
-    typer.echo(" ".join(message.split()), err=True)
+    line = " ".join(message.split()).encode("utf-8", "backslashreplace").decode()
+    typer.echo(line, err=True)
     sys.exit(code)
 
 

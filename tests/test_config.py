@@ -86,6 +86,15 @@ def test_any_text_is_data_or_an_input_error(text: str) -> None:
         assert "\n" not in str(error)
 
 
+@given(st.text(max_size=20), st.text(st.characters(), max_size=40))
+def test_any_setting_is_taken_or_an_input_error(key: str, value: str) -> None:
+    for name in (key, "clock", "queue.depth", "kernel"):
+        try:
+            load(Settings, settings={name: value})
+        except InputError as error:
+            assert error.where == "--set"
+
+
 def test_files(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"none\.yaml: No such file"):
         read_yaml(tmp_path / "none.yaml")
