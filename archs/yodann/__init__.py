@@ -50,7 +50,7 @@ def compute(spec: Yodann, network: Network, inputs: Mapping[str, Array]) -> Comp
     state = walking.compute(spec, network, inputs)
     return Computed(
         outputs=state.outputs,
-        scales=dict.fromkeys(state.outputs, STEP),
+        scales={name: STEP if array.dtype == np.int32 else 1.0 for name, array in state.outputs.items()},
         activations=state.activations,
         counts=state.counts or None,
         saturations=state.limited,

@@ -15,14 +15,17 @@ from workloads.network import Array, Layer, Network
 from workloads.ops import BatchNorm, Conv
 
 SMALL = 20_000
-"""Channel cycles of a layer up to which the loops run too, to count accesses."""
+"""Channel cycles of a layer, over all images, up to which the loops run too, to count accesses."""
 
 Convolve = Callable[[Layer, Filters, Array], tuple[Array, int]]
 
 
 @dataclass
 class Walk:
-    """What a walk over the network collects. `values` are real numbers, [images, *shape], by layer."""
+    """What a walk over the network collects. `values` are real numbers, [images, *shape], by layer.
+
+    `outputs` are the chip's (int32), under the name of the batch norm where one is folded in, and the network's own.
+    """
 
     values: dict[str, Array]
     outputs: dict[str, Array] = field(default_factory=dict)
@@ -36,11 +39,12 @@ class Walk:
 def compute(spec: Yodann, network: Network, inputs: Mapping[str, Array]) -> Walk:
     """Every layer that has its inputs, through the fast datapath; small layers through the counting loops too."""
     counts: dict[str, dict[str, int]] = {}
+    images = max((len(array) for array in inputs.values()), default=1)
 
     def convolve(layer: Layer, held: Filters, image: Array) -> tuple[Array, int]:
         cutting = cut(spec, network, layer)
         fast, limited = datapath.convolve(cutting, held, image)
-        if sum(run.columns * run.steps * run.inputs for run in cutting.runs) <= SMALL:
+        if images * sum(run.columns * run.steps * run.inputs for run in cutting.runs) <= SMALL:
             slow, made = loop.convolve(cutting, held, image)
             if not np.array_equal(fast, slow):
                 raise CheckError(f"{layer.name}: the fast datapath and the loops disagree")
@@ -79,6 +83,9 @@ def walk(spec: Yodann, network: Network, inputs: Mapping[str, Array], convolve: 
             state.values[layer.name] = np.asarray(forward(layer.op, layer.params, known))
         else:
             state.notes.append(f"{layer.name}: runs on the host and has no parameters; not computed")
+    state.outputs |= {
+        name: state.values[name] for name in network.outputs if name in state.values and name not in state.outputs
+    }
     return state
 
 
@@ -92,7 +99,8 @@ def _chip(spec: Yodann, network: Network, layer: Layer, real: Array, convolve: C
         pixels[number] = steps
         images[number], limited = convolve(layer, held, steps)
         state.limited += clamped + limited
-    state.outputs[layer.name], state.activations[layer.name] = images, pixels
+    norm = folded(network, layer.name)
+    state.outputs[norm.name if norm else layer.name], state.activations[layer.name] = images, pixels
     state.values[layer.name] = images * np.float32(STEP)
     state.exact &= held.exact
     state.notes += held.notes
