@@ -131,6 +131,54 @@ def diff(
     typer.echo(json.dumps(found.record(), indent=2) if as_json else differences.table(found))
 
 
+@app.command(name="import")
+def import_(
+    file: Annotated[str, typer.Argument(help="Any network file, folder or zoo name.")],
+    shape: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=1,3,48,192", help="Pin the axes of an input; repeatable.")
+    ] = None,
+    out: Out = None,
+    as_json: Json = False,
+) -> None:
+    """What is in a network file, layer by layer; every node approximated or not supported by name."""
+    from reports import networks
+    from workloads import load, save, table
+
+    found = load.load(file, shapes=parse_shapes(shape or []))
+    rows = table.table(found.network, found.approximated, found.unsupported)
+    if out:
+        save.save(found.network, out, found.source)
+        typer.echo(f"wrote {out}", err=True)
+    typer.echo(json.dumps(rows, indent=2) if as_json else networks.contents(rows))
+
+
+@app.command()
+def compress(
+    workload: Annotated[str, typer.Argument(help="A zoo name, network file or saved folder.")],
+    apply: Annotated[
+        list[str], typer.Option(metavar="'FAMILY(KEY=VALUE, ...)'", help="A step; repeatable, applied in order.")
+    ],
+    seed: Annotated[int, typer.Option(help="Of everything that is drawn.")] = 0,
+    factored: Annotated[bool, typer.Option("--factored", help="Low-rank layers as chains of small layers.")] = False,
+    out: Out = None,
+    as_json: Json = False,
+) -> None:
+    """Compress a network step by step; layers without weights get seeded ones. --out writes a folder that runs."""
+    from reports import networks
+    from workloads import generate, load, save
+    from workloads.compress import factored as chains
+    from workloads.compress import steps
+
+    found = load.load(workload, seed)
+    made = steps.compress(generate.fill(found.network, seed), [steps.parse_step(text) for text in apply], seed)
+    network = chains.factored(made.network) if factored else made.network
+    if out:
+        save.save(network, out, f"{found.source}; {'; '.join(apply)}; seed {seed}")
+        typer.echo(f"wrote {out}", err=True)
+    record = {"workload": found.name, "apply": apply, "seed": seed, "layers": list(made.rows)}
+    typer.echo(json.dumps(record, indent=2) if as_json else networks.compressed(made.rows))
+
+
 @app.command()
 def show(what: Annotated[str, typer.Argument(metavar="archs|workloads|families|metrics|METRIC")]) -> None:
     """What there is to run, and what a figure means."""
@@ -159,6 +207,18 @@ def parse_settings(texts: list[str]) -> dict[str, object]:
         if not key or not equals:
             raise InputError(f"found {text!r}; allowed: KEY=VALUE", where="--set")
     return {key: value for key, _, value in pairs}
+
+
+def parse_shapes(texts: list[str]) -> dict[str, tuple[int, ...]]:
+    """`NAME=1,3,48,192` texts as shapes by input."""
+    shapes = {}
+    for text in texts:
+        name, _, sizes = text.rpartition("=")
+        words = [word.strip() for word in sizes.split(",")]
+        if not name or not all(word.isdecimal() and len(word) < 12 for word in words):
+            raise InputError(f"found {text!r}; allowed: NAME=1,3,48,192", where="--shape")
+        shapes[name] = tuple(map(int, words))
+    return shapes
 
 
 def parse_engine(text: str) -> Literal["fast", "des"]:
