@@ -128,14 +128,13 @@ def _services(length: Array, columns: Array) -> tuple[Array, int, int]:
 
 def _row_reads(matrix: Matrix, columns: Array, per_row: int) -> int:
     """Rows read from all sparse-matrix SRAMs: one whenever an entry lies in another row than the one latched."""
-    pointers = matrix.csc.pointers
-    if matrix.bias is not None:  # its entries follow those of the last column
-        pointers = np.concatenate([pointers, pointers[:, -1:] + matrix.bias.pointers[:, 1:]], axis=1)
-    return int(_count_rows(pointers, columns, per_row))
+    shift = per_row.bit_length() - 1 if per_row & (per_row - 1) == 0 else -1
+    return int(_count_rows(matrix.pointers, columns, per_row, shift))
 
 
 @jit
-def _count_rows(pointers: Array, columns: Array, per_row: int) -> int:
+def _count_rows(pointers: Array, columns: Array, per_row: int, shift: int) -> int:
+    """`shift` is the binary logarithm of a power of two `per_row`, else negative: a division costs as much as the rest."""
     reads = 0
     for pe in range(len(pointers)):
         latched = -1
@@ -143,7 +142,8 @@ def _count_rows(pointers: Array, columns: Array, per_row: int) -> int:
         for j in range(len(columns)):
             first, end = mine[columns[j]], mine[columns[j] + 1]
             if end > first:
-                low, high = first // per_row, (end - 1) // per_row
+                low = first >> shift if shift >= 0 else first // per_row
+                high = (end - 1) >> shift if shift >= 0 else (end - 1) // per_row
                 reads += high - low + (low != latched)
                 latched = high
     return reads
