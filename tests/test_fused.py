@@ -6,7 +6,16 @@ import pytest
 import archs
 from archs.fused.layout import layout
 from archs.fused.model import plan
-from archs.fused.partition import Costs, enumerate_points, extra_macs, front, least_transfer, merge_pools, pareto, transfer
+from archs.fused.partition import (
+    Costs,
+    enumerate_points,
+    extra_macs,
+    front,
+    least_transfer,
+    merge_pools,
+    pareto,
+    transfer,
+)
 from archs.fused.pyramid import pyramids, sides
 from archs.fused.spec import FusedSpec
 from archs.fused.stack import Stack, stack
@@ -83,7 +92,9 @@ def test_pyramid_sides_and_border_pyramids(vgg: Network, alexnet: Network) -> No
 
 
 def test_baseline_cycles_are_the_formula(vgg: Network, alexnet: Network) -> None:
-    lines = [simulate(p.design).cycles for p in plan(spec(layers=VGG, scheme="baseline", unroll="64x9", transfer="raw"), vgg)]
+    lines = [
+        simulate(p.design).cycles for p in plan(spec(layers=VGG, scheme="baseline", unroll="64x9", transfer="raw"), vgg)
+    ]
     assert lines == [451584, 3612672, 1806336, 3386880, 1693440]
     assert sum(lines) == 10950912
     asked = {"layers": "conv1..pool2", "groups": 1, "scheme": "baseline", "unroll": "64x7"}
@@ -123,13 +134,17 @@ def test_alexnet_lock_step(alexnet: Network) -> None:
 def test_transfer_by_every_convention(vgg: Network, alexnet: Network) -> None:
     mib, kib = 1 << 20, 1 << 10
     assert features(vgg, layers=VGG) / mib == 3.63671875
-    found = {c: features(vgg, layers=VGG, scheme="baseline", transfer=c) / mib for c in ("raw", "pool_merged", "per_layer")}
+    found = {
+        c: features(vgg, layers=VGG, scheme="baseline", transfer=c) / mib for c in ("raw", "pool_merged", "per_layer")
+    }
     assert found == {"raw": 77.13671875, "pool_merged": 49.57421875, "per_layer": 86.32421875}
     assert features(vgg, layers=VGG, partition="each") / mib == 86.32421875
     assert traffic(vgg, layers=VGG)["dram.weights.read"] == 554688 * 4
     asked = {"layers": "conv1..pool2", "groups": 1}
     assert features(alexnet, **asked) / kib == 688.35546875
-    apart = {c: features(alexnet, **asked, scheme="baseline", transfer=c) / kib for c in ("raw", "pool_merged", "per_layer")}
+    apart = {
+        c: features(alexnet, **asked, scheme="baseline", transfer=c) / kib for c in ("raw", "pool_merged", "per_layer")
+    }
     assert apart == {"raw": 1822.73046875, "pool_merged": 961.73046875, "per_layer": 2825.10546875}
 
 
@@ -306,7 +321,13 @@ def test_settings_that_do_not_fit(vgg: Network) -> None:
     for settings, message in cases:
         with pytest.raises(InputError, match=message):
             layout(spec(**settings), vgg)
-    for settings in ({"unroll": "64by9"}, {"partition": "some"}, {"tile": 0}, {"dram_bandwidth": "0 B/s"}, {"on_chip": "-1 B"}):
+    for settings in (
+        {"unroll": "64by9"},
+        {"partition": "some"},
+        {"tile": 0},
+        {"dram_bandwidth": "0 B/s"},
+        {"on_chip": "-1 B"},
+    ):
         with pytest.raises(InputError):
             spec(**settings)
 
@@ -337,8 +358,9 @@ def test_a_starved_port_shows_in_the_stalls(vgg: Network) -> None:
     from tapeout import run
 
     settings = {"layers": VGG, "dram_bandwidth": "20 MB/s"}
-    slow, fast = run("fused", "vgg19", settings=settings, timing_only=True), run(
-        "fused", "vgg19", settings={"layers": VGG}, timing_only=True
+    slow, fast = (
+        run("fused", "vgg19", settings=settings, timing_only=True),
+        run("fused", "vgg19", settings={"layers": VGG}, timing_only=True),
     )
     exposed = slow.total["transfer_cycles"]["exposed"]
     assert exposed == slow.total["cycles"] - fast.total["cycles"] > 0

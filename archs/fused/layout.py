@@ -149,10 +149,13 @@ def _fused(spec: FusedSpec, found: Stack, wanted: Sizes, precision: Precision, c
     over = [storage for storage in rows if storage.total > spec.on_chip]
     if over and spec.overflow == "refuse" and spec.partition != "best":
         raise _shortfall(spec, over[0])
-    if over and spec.overflow == "cut":
+    if spec.overflow == "cut" and (over or spec.partition == "all"):
         wanted = cut(spec, costs)
         rows = _rows(costs, wanted)
-        notes.append(f"cut into groups {list(wanted)}: {_what(over[0])} did not fit")
+        if over:
+            notes.append(f"cut into groups {list(wanted)}: {_what(over[0])} did not fit")
+        elif len(wanted) > 1:
+            notes.append(f"cut into groups {list(wanted)}: they move fewer bytes than one group")
     for i, storage in enumerate(rows):
         if storage.total > spec.on_chip:
             alone = _alone(spec, storage) if spec.overflow == "cut" or spec.partition == "best" else None

@@ -120,7 +120,6 @@ def pipeline(spec: FusedSpec, part: Part, units: Sequence[Unit], images: int, co
     batch = steps.batch
     design = Design(part.name)
     loads, stores = port_cycles(spec, steps.load_bytes()), port_cycles(spec, steps.store_bytes())
-    loads[0] += port_cycles(spec, np.array([steps.weight_bytes]))[0]
     nothing = np.zeros_like(loads)
     design.add(Stage(PORT, batch.by_step(loads, stores), 2 * batch.steps))
     for unit in units:
@@ -180,15 +179,18 @@ class _Steps:
         return min(self.home[node.name].depth for node in self.part.group.readers[name])
 
     def load_bytes(self) -> Ints:
-        """Bytes per step that the port reads: maps from outside, and weights where they are streamed."""
+        """Bytes per step that the port reads: maps, and each stage's weights before its first pyramid (or every one)."""
         total = np.zeros(self.batch.short, np.int64)
         for name, shape in self.part.group.entries.items():
             bits = self.part.pyramids.fresh(name) * (shape[0] * self.part.storage.precision.map_bits)
             total += self.batch.at(-(-bits // 8), self._entry_depth(name))
-        if self.part.storage.streamed:
-            for node in self.part.group.convs:
-                each = np.where(self.part.pyramids.fresh(node.name) > 0, self._weights(node), 0)
-                total += self.batch.at(each, self.home[node.name].depth)
+        for node in self.part.group.convs:
+            depth = self.home[node.name].depth
+            if self.part.storage.streamed:
+                busy = self.part.pyramids.fresh(node.name) > 0
+                total += self.batch.at(np.where(busy, self._weights(node), 0), depth)
+            else:
+                total[depth] += self._weights(node)
         return total
 
     def store_bytes(self) -> Ints:
@@ -200,11 +202,6 @@ class _Steps:
             )
             total += self.batch.at(-(-bits // 8), self.home[name].depth + 2)
         return total
-
-    @property
-    def weight_bytes(self) -> int:
-        """Bytes loaded once, before the first pyramid."""
-        return 0 if self.part.storage.streamed else sum(self._weights(node) for node in self.part.group.convs)
 
     def _weights(self, node: Node) -> int:
         return -(-weight_bits(node, self.part.storage.precision.weight_bits) // 8)
