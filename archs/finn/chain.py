@@ -125,7 +125,8 @@ def chain(network: Network, precision: Mapping[str, int | None] | None = None) -
     for layer in host:
         if layer.op.kind not in HOST:
             raise InputError(f"a {layer.op.kind} layer before the first matrix", where=network.name, setting=layer.name)
-    return Chain(network, tuple(host), tuple(_units(network, layers[split:], _entry(host, wanted), wanted)))
+    entry = _entry(host, wanted, (layers[split].bits or {}).get("activation"))
+    return Chain(network, tuple(host), tuple(_units(network, layers[split:], entry, wanted)))
 
 
 def _line(network: Network) -> list[Layer]:
@@ -138,7 +139,7 @@ def _line(network: Network) -> list[Layer]:
     return list(network.layers)
 
 
-def _entry(host: list[Layer], wanted: Mapping[str, int | None]) -> Carrier:
+def _entry(host: list[Layer], wanted: Mapping[str, int | None], stated: int | None) -> Carrier:
     """What enters the machine after the host is done."""
     for layer in reversed(host):
         if isinstance(layer.op, Threshold):
@@ -147,8 +148,8 @@ def _entry(host: list[Layer], wanted: Mapping[str, int | None]) -> Carrier:
             return _range(layer.op.low, layer.op.high)
         if layer.op.kind == "sign":
             return Carrier(1)
-    bits = wanted.get("input") or 8
-    return Carrier(bits, signed=bits == 1 or bool(wanted.get("signed")))
+    bits = wanted.get("input") or stated or 8
+    return Carrier(bits)
 
 
 def carrier(rule: Threshold) -> Carrier:
@@ -230,7 +231,7 @@ def _attach(units: list[Unit], layer: Layer, wanted: Mapping[str, int | None]) -
     if unit.rule is not None:
         raise InputError("a second threshold after one matrix; allowed: one")
     bits = wanted.get("activation") or 1
-    rule = layer.op if isinstance(layer.op, Threshold) else Threshold(1 if bits == 1 else (1 << bits) - 1)
+    rule = layer.op if isinstance(layer.op, Threshold) else Threshold({1: 1, 2: 2}.get(bits, (1 << bits) - 1))
     outgoing = carrier(rule) if isinstance(layer.op, Threshold) else Carrier(bits)
     last = index == len(units) - 1
     output = layer.name if last else f"{unit.name}.thresholds"

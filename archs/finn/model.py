@@ -43,8 +43,12 @@ class Pipeline:
     links: tuple[Link, ...]
     owner: Mapping[str, str]
 
-    def design(self, images: int, depths: Mapping[str, int] | None = None) -> Design:
-        """The design of a batch; `depths` overrides FIFO depths by name."""
+    def design(self, images: int, depths: Mapping[str, int] | None = None, pace: int = 0) -> Design:
+        """The design of a batch; `depths` overrides FIFO depths by name.
+
+        `pace` lets an image in every so many cycles. At the slowest loop's pace that changes no steady rate (no design
+        is faster than its slowest loop) and keeps fast units ahead of it from running away for hundreds of images.
+        """
         design = Design(self.chain.network.name)
         flushing = self.spec.hls == "flushing"
         previous: tuple[str, Repeat] | None = None
@@ -55,7 +59,28 @@ class Pipeline:
                 depth = (depths or {}).get(link.name, link.depth)
                 design.connect(previous[0], source, Fifo(link.name, depth, previous[1], reads, 0, 1))
             previous = sink, writes
+        if pace:
+            self._let_in(design, images, pace)
         return design
+
+    def _let_in(self, design: Design, images: int, pace: int) -> None:
+        words, flush = self.processes[0].words_out, 0 if self.spec.hls == "flushing" else self.processes[0].pipe
+        first = np.eye(1, words, dtype=np.int64)[0]
+        design.add(Stage("pace", pace, images))
+        tickets = Repeat.of(first, images, tail=np.zeros(flush, np.int64))
+        design.connect("pace", self.processes[0].name, Fifo("pace", 2, 1, tickets, 0, 0))
+
+    def stages(self) -> list[str]:
+        """Names of all stages."""
+        return [name for name in self.design(1).stages]
+
+    def cost(self, formula: str = "") -> resources.Cost:
+        """LUTs, block RAMs and DSPs of all processes and FIFOs."""
+        spec = self.spec.model_copy(update={"resources": formula}) if formula else self.spec
+        units = {unit.name: unit for unit in self.chain.units}
+        parts = [resources.of(p, units.get(p.name), self.folds.get(p.name), spec) for p in self.processes]
+        widths = [process.out_width for process in self.processes]
+        return resources.total([*parts, *(resources.fifo(ln.depth, w) for ln, w in zip(self.links, widths, strict=False))])
 
     @cached_property
     def slowest(self) -> int:
