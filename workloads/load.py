@@ -1,6 +1,7 @@
 """One way in for every workload: a zoo name, a .yaml, a .onnx, a folder that was saved, or a published archive."""
 
 import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from math import prod
@@ -49,18 +50,64 @@ def load(text: str, seed: int = 0, images: int = 1, shapes: Mapping[str, tuple[i
     Layers whose density is known get seeded sparse tensors, inputs seeded activations; layers of which only shapes are
     known stay without tensors (`generate.fill` makes them). A network that was trained here gets the held-out images of
     its data set, with their labels. `shapes` pins open axes of an ONNX network's inputs. `WORKLOAD#LAYER` is the weight
-    matrix of one layer alone, multiplied with one vector.
+    matrix of one layer alone, multiplied with one vector; `WORKLOAD@weight=0.05,activation=0.3` has these densities
+    wherever tensors of known density are drawn.
     """
     text, _, part = text.partition("#")
+    text, given = _densities(text)
     path = _path(text)
     read = _read(path, shapes or {})
     _check_finite(read.network, path)
     if part:
         read = replace(read, network=one_matrix(read.network, part))
+    if given:
+        read = replace(read, network=with_densities(read.network, given))
     network = _filled(read.network, seed)
     inputs, labels = _inputs(path, network, seed, images)
     known = (read.published, read.approximated, read.unsupported)
-    return Workload(read.network.name, network, inputs, read.source, sha256(path), labels, *known)
+    return Workload(read.network.name, network, inputs, read.source, _digest(path, given), labels, *known)
+
+
+_DENSITIES = re.compile(r"(.+)@((?:weight|activation)=[^,=@]+(?:,(?:weight|activation)=[^,=@]+)*)")
+
+
+def _densities(text: str) -> tuple[str, dict[str, float]]:
+    """`NAME@weight=0.05,activation=0.3` as NAME and {tensor: density}."""
+    match = _DENSITIES.fullmatch(text)
+    if not match:
+        return text, {}
+    given = {}
+    for part in match[2].split(","):
+        name, _, value = part.partition("=")
+        try:
+            given[name] = float(value)
+        except ValueError:
+            given[name] = -1.0
+        if not 0 <= given[name] <= 1:
+            raise InputError(f"found {value!r}; allowed: 0 to 1", where=text, setting=name)
+    return match[1], given
+
+
+def with_densities(network: Network, given: Mapping[str, float]) -> Network:
+    """The network with other densities of tensors that are drawn; InputError where none is, or where it is given."""
+    known = {layer.name: layer for layer in network.layers if layer.density}
+    for name in given:
+        if not any(name in (layer.density or {}) and name not in layer.params for layer in known.values()):
+            raise InputError(f"no layer draws its {name}s at a density", where=network.name, setting=name)
+    changed = {
+        name: replace(layer, density={key: given.get(key, value) for key, value in (layer.density or {}).items()})
+        for name, layer in known.items()
+    }
+    said = ",".join(f"{name}={value:g}" for name, value in given.items())
+    return Network(
+        f"{network.name}@{said}", network.inputs, [changed.get(x.name, x) for x in network.layers], notes=network.notes
+    )
+
+
+def _digest(path: Path, given: Mapping[str, float]) -> str:
+    """Of the workload's bytes, and of what they do not say."""
+    digest = sha256(path)
+    return hashlib.sha256(f"{digest} {sorted(given.items())}".encode()).hexdigest() if given else digest
 
 
 def sha256(path: Path) -> str:
