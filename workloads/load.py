@@ -65,7 +65,7 @@ def load(text: str, seed: int = 0, images: int = 1, shapes: Mapping[str, tuple[i
     network = _filled(read.network, seed)
     inputs, labels = _inputs(path, network, seed, images)
     known = (read.published, read.approximated, read.unsupported)
-    return Workload(read.network.name, network, inputs, read.source, _digest(path, given), labels, *known)
+    return Workload(read.network.name, network, inputs, read.source, _digest(path, given, part), labels, *known)
 
 
 _DENSITIES = re.compile(r"(.+)@((?:weight|activation)=[^,=@]+(?:,(?:weight|activation)=[^,=@]+)*)")
@@ -104,10 +104,17 @@ def with_densities(network: Network, given: Mapping[str, float]) -> Network:
     )
 
 
-def _digest(path: Path, given: Mapping[str, float]) -> str:
-    """Of the workload's bytes, and of what they do not say."""
-    digest = sha256(path)
-    return hashlib.sha256(f"{digest} {sorted(given.items())}".encode()).hexdigest() if given else digest
+def digest(text: str) -> str:
+    """The `sha256` that the workload called `text` will have, without loading it."""
+    text, _, part = text.partition("#")
+    text, given = _densities(text)
+    return _digest(_path(text), given, part)
+
+
+def _digest(path: Path, given: Mapping[str, float], part: str) -> str:
+    """Of the workload's bytes, and of what was asked of them."""
+    whole = sha256(path)
+    return hashlib.sha256(f"{whole} {part} {sorted(given.items())}".encode()).hexdigest() if given or part else whole
 
 
 def sha256(path: Path) -> str:

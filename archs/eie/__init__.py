@@ -4,6 +4,7 @@ It runs linear layers, bias and ReLU included; element-wise layers between them 
 """
 
 from collections.abc import Callable, Mapping
+from functools import cache
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -22,10 +23,25 @@ from workloads.network import Network
 from workloads.ops import Conv, Flatten, Linear, Lstm, Relu
 from workloads.tensor import Array
 
-__all__ = ["SPEC", "EieSpec", "bound", "build", "compute", "extras", "machine", "reference", "skips", "values"]
+__all__ = [
+    "ENCODING",
+    "SPEC",
+    "VALUES",
+    "EieSpec",
+    "bound",
+    "build",
+    "compute",
+    "extras",
+    "machine",
+    "reference",
+    "skips",
+    "values",
+]
 
 SPEC = EieSpec
 ENERGY = Path(__file__).with_name("energy.yaml")
+VALUES = ("weight_bits",)
+ENCODING = ("weight_bits", "index_bits", "pes")
 SMALL = 40_000
 """Accesses (entries and empty columns) up to which the loop datapath runs too, to count them."""
 
@@ -34,7 +50,12 @@ Product = Callable[[Matrix, Scales, Array], Array]
 
 def machine(spec: EieSpec) -> Machine:
     """64 PEs of Table II at 800 MHz; clock network and area scale with the PEs."""
-    return capacity.machine(spec, EnergyTable.load(ENERGY))
+    return capacity.machine(spec, _prices())
+
+
+@cache
+def _prices() -> EnergyTable:
+    return EnergyTable.load(ENERGY)
 
 
 def skips(spec: EieSpec, network: Network) -> dict[str, str]:
