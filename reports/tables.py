@@ -88,6 +88,7 @@ def total(result: Result) -> str:
         ("peak", operations(found["peak_ops_per_s"], "s")),
         ("utilization", f"{found['utilization']:.1%}"),
         ("energy", f"{show(found['energy_j'], 'J')} ({show(low, 'J')} to {show(high, 'J')}), {found['boundary']}"),
+        ("by boundary", ", ".join(f"{name} {show(j, 'J')}" for name, j in found["energy_by_boundary_j"].items())),
         ("power", show(found["power_w"] or 0.0, "W")),
         ("efficiency", operations(found["ops_per_j"], "s/W")),
         *((f"traffic {key}", show(float(size), "B")) for key, size in found["traffic_bytes"].items() if size),
