@@ -153,6 +153,7 @@ def storage_transfer(records: Sequence[Record]) -> Figure:
         if record["point"]:
             at = (record["storage_bytes"] / kilo, record["transfer_bytes"] / mebi)
             axes.annotate(record["point"], at, xytext=(4, 4), textcoords="offset points", fontweight="bold")
+    axes.margins(x=0.1, y=0.1)
     axes.set(xlabel="carried on chip, kB", ylabel="feature maps moved, MiB an image", ylim=(0, None))
     axes.legend()
     return figure
