@@ -4,7 +4,7 @@ import numpy as np
 
 from archs.finn.chain import Chain, Matrix, Pooling
 from workloads.execute import forward
-from workloads.ops import Pool
+from workloads.ops import Linear, Pool
 from workloads.tensor import Array, decode
 
 CHUNK = 250
@@ -33,6 +33,8 @@ def _pool(unit: Pooling, values: Array) -> Array:
 
 def _matrix(unit: Matrix, values: Array) -> Array:
     assert unit.weight is not None
+    if isinstance(unit.op, Linear):
+        values = values.reshape(len(values), -1)
     weight = np.asarray(decode(unit.weight))
     largest = unit.columns * int(np.abs(weight).max(initial=1)) * (1 << unit.incoming.bits)
     real = np.float32 if largest < EXACT else np.float64
