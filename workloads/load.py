@@ -154,7 +154,10 @@ def _read(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> NetworkFile:
         return read_network(path)
     if name.endswith(".onnx"):
         from workloads.read_onnx import read_onnx
+        from workloads.read_qonnx import quantised, read_qonnx
 
+        if quantised(path):
+            return _plain(read_qonnx(path), path)
         found = read_onnx(path, shapes)
         return NetworkFile(found.network, str(path), (), found.approximated, found.unsupported)
     if name.endswith((".tar.gz", ".tgz")):
