@@ -50,7 +50,7 @@ def run(
     spec = archs.settings(name, config, given)
     machine, prices = _priced(plugin.machine(spec), own_prices, getattr(spec, "energy", None))
     work = workload if isinstance(workload, Workload) else load(str(workload), seed, batch)
-    network = work.network if timing_only else _filled(plugin, spec, work.network, seed)
+    network = work.network if timing_only else filled(plugin, spec, work.network, seed)
     arrays = work.inputs if inputs is None else _checked(work.network, inputs, batch)
     request = Request(
         arch=name,
@@ -73,7 +73,7 @@ def run(
     return result
 
 
-def _filled(plugin: Any, spec: Any, network: Network, seed: int) -> Network:
+def filled(plugin: Any, spec: Any, network: Network, seed: int) -> Network:
     """The network with seeded tensors where it has none: first of the kind the machine stores, where it says so."""
     return fill(plugin.fill(spec, network, seed) if hasattr(plugin, "fill") else network, seed)
 

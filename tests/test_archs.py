@@ -18,8 +18,8 @@ from sim.errors import InputError
 from sim.result import SCHEMA_FILE, Request, Result, Source
 from sim.run import execute
 from tapeout import scaffold
-from tapeout.session import digest
-from workloads.generate import fill, generator, sparse
+from tapeout.session import digest, filled
+from workloads.generate import generator, sparse
 from workloads.load import load
 from workloads.network import Layer, Network
 from workloads.ops import Conv, Flatten, Linear, Pool, Relu
@@ -49,7 +49,7 @@ def perceptron() -> Network:
     network = Network("perceptron", {"x": (24,)}, layers)
     shapes = {"fc1": (40, 24), "fc2": (10, 40)}
     drawn = {name: sparse(generator(0, name), shape, 0.3) for name, shape in shapes.items()}
-    return fill(network.with_params({name: {"weight": weight} for name, weight in drawn.items()}))
+    return network.with_params({name: {"weight": weight} for name, weight in drawn.items()})
 
 
 def convolutional() -> Network:
@@ -63,7 +63,7 @@ def convolutional() -> Network:
         Layer("flat", Flatten(), ("relu2",)),
         Layer("fc", Linear(10), ("flat",)),
     ]
-    return fill(Network("convolutional", {"x": (4, 12, 12)}, layers))
+    return Network("convolutional", {"x": (4, 12, 12)}, layers)
 
 
 def candidates() -> Iterator[tuple[Network, Mapping[str, Any]]]:
@@ -71,7 +71,7 @@ def candidates() -> Iterator[tuple[Network, Mapping[str, Any]]]:
     for network in (perceptron(), convolutional()):
         yield network, {"x": generator(0, "x").random((2, *network.inputs["x"]), dtype=np.float32)}
     zoo = load("tfc", images=2)
-    yield fill(zoo.network), zoo.inputs
+    yield zoo.network, zoo.inputs
 
 
 def example(plugin: Any, spec: Any) -> tuple[Network, Mapping[str, Any]]:
@@ -79,7 +79,8 @@ def example(plugin: Any, spec: Any) -> tuple[Network, Mapping[str, Any]]:
     if hasattr(plugin, "example"):
         network, inputs = plugin.example(spec)
         return network, inputs
-    for network, inputs in candidates():
+    for shapes, inputs in candidates():
+        network = filled(plugin, spec, shapes, seed=0)
         heavy = {layer.name for layer in network.layers if network.macs(layer.name)}
         try:
             if heavy - set(plugin.skips(spec, network)) and plugin.compute(spec, network, inputs).outputs:
