@@ -11,18 +11,18 @@ from typing import Any
 import numpy as np
 
 from archs.fused import compute as numbers
-from archs.fused import model, report
+from archs.fused import flow, model, report
 from archs.fused.layout import layout, multipliers
 from archs.fused.spec import DEVICE_DSPS, FusedSpec
 from archs.fused.stack import stack
 from archs.fused.storage import PRECISIONS
 from sim.energy import EnergyTable
-from sim.plan import Access, Computed, Machine, Plan
+from sim.plan import Access, Behaviour, Computed, Machine, Plan
 from sim.timeline import Timeline
 from workloads.network import Network
 from workloads.tensor import Array
 
-__all__ = ["SPEC", "bound", "build", "compute", "extras", "machine", "reference", "skips"]
+__all__ = ["SPEC", "bound", "build", "compute", "extras", "machine", "reference", "skips", "values"]
 
 SPEC = FusedSpec
 ENERGY = Path(__file__).with_name("energy.yaml")
@@ -67,6 +67,11 @@ def compute(spec: FusedSpec, network: Network, inputs: Mapping[str, Array]) -> C
 def reference(spec: FusedSpec, network: Network, inputs: Mapping[str, Array]) -> dict[str, Array]:
     """The same numbers over whole maps."""
     return numbers.reference(spec, network, inputs)
+
+
+def values(spec: FusedSpec, network: Network, inputs: Mapping[str, Array]) -> tuple[Behaviour, ...]:
+    """Tiles through the timed graph, for small layers."""
+    return flow.values(spec, network, inputs)
 
 
 def extras(

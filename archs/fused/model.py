@@ -115,7 +115,7 @@ def _conv_before(part: Part, name: str) -> tuple[str, ...]:
 
 def pipeline(spec: FusedSpec, part: Part, units: Sequence[Unit], images: int, counts: Mapping[str, Activity]) -> Design:
     """The design of a fused group."""
-    steps = _Steps(part, units, images)
+    steps = Steps(part, units, images)
     free = spec.pipeline == "free"
     batch = steps.batch
     design = Design(part.name)
@@ -136,7 +136,7 @@ def pipeline(spec: FusedSpec, part: Part, units: Sequence[Unit], images: int, co
     return design
 
 
-def _lockstep(design: Design, steps: "_Steps") -> None:
+def _lockstep(design: Design, steps: "Steps") -> None:
     """A barrier that fires once a step, when all that work in it are done; everyone waits for it before the next."""
     batch = steps.batch
     design.add(Stage(BARRIER, 0, batch.steps))
@@ -151,7 +151,7 @@ def _lockstep(design: Design, steps: "_Steps") -> None:
         design.connect(BARRIER, unit.name, Fifo(f"go.{unit.name}", 1, batch.by_step(later), 1, latency=0))
 
 
-class _Steps:
+class Steps:
     """Which pyramid is where in each step, over all images of the phase."""
 
     def __init__(self, part: Part, units: Sequence[Unit], images: int) -> None:
@@ -165,10 +165,10 @@ class _Steps:
         return self.batch.at(self.ones, unit.depth + 1)
 
     def loading(self, name: str) -> Ints:
-        return self.batch.at(self.ones, self.first_depth(self._stage(name)))
+        return self.batch.at(self.ones, self.first_depth(self.stage(name)))
 
     def storing(self, name: str) -> Ints:
-        return self.batch.at(self.ones, self._stage(name).depth + 2)
+        return self.batch.at(self.ones, self.stage(name).depth + 2)
 
     def first_depth(self, unit: Unit) -> int:
         """Step at which the maps that a stage reads from outside are loaded: in time for their first reader."""
@@ -221,7 +221,8 @@ class _Steps:
                     found[unit.name, PORT] = 1
         return [(a, b, gap) for (a, b), gap in found.items()]
 
-    def _stage(self, name: str) -> Unit:
+    def stage(self, name: str) -> Unit:
+        """The stage called `name`."""
         return next(unit for unit in self.units if unit.name == name)
 
 
