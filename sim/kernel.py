@@ -81,54 +81,35 @@ def _raise(mine: Any, lanes: int, theirs: Any, other: int, delay: int) -> None:
 
 
 @inline
-def _inputs(buffer: Any, first: int, end: int, i: int, stages: Any, fifos: Any, prefix: Any, release: Any, seen: Any,
-            edges: Any) -> None:  # fmt: skip
-    """Raise the buffer of firings [first, end) to the time at which all their tokens can be taken."""
+def _wait(buffer: Any, first: int, end: int, i: int, stages: Any, fifos: Any, prefix: Any, times: Any, seen: Any,
+          edges: Any, inputs: bool) -> None:  # fmt: skip
+    """Raise the buffer of firings [first, end) to the time at which all their tokens can be taken.
+
+    Or, with `inputs` false, to the time at which all their tokens have room: the same rule, with slots for tokens.
+    """
     lanes = stages[i, LANES]
-    for slot in range(stages[i, IN_FROM], stages[i, IN_TO]):
+    for slot in range(stages[i, IN_FROM if inputs else OUT_FROM], stages[i, IN_TO if inputs else OUT_TO]):
         e = edges[slot]
-        source, delay, ahead = fifos[e, SRC], fifos[e, LATENCY], fifos[e, TOKENS_AHEAD]
-        other, base = stages[source, LANES], stages[source, BASE]
+        neighbour = fifos[e, SRC if inputs else DST]
+        delay, ahead = fifos[e, LATENCY if inputs else CREDIT], fifos[e, TOKENS_AHEAD if inputs else SLOTS_AHEAD]
+        other, base = stages[neighbour, LANES], stages[neighbour, BASE]
         if ahead != NEVER:
             begin = max(first, ahead)
             if lanes == other == 1 and end - begin < FEW:
                 for k in range(begin, end):
-                    buffer[k - first] = max(buffer[k - first], release[base + k - ahead] + delay)
+                    buffer[k - first] = max(buffer[k - first], times[base + k - ahead] + delay)
             elif begin < end:
-                theirs = release[base + (begin - ahead) * other : base + (end - ahead) * other]
+                theirs = times[base + (begin - ahead) * other : base + (end - ahead) * other]
                 _raise(buffer[(begin - first) * lanes : (end - first) * lanes], lanes, theirs, other, delay)
             continue
+        my_kind, my_rate = fifos[e, TAKE_KIND if inputs else PUT_KIND], fifos[e, TAKE if inputs else PUT]
+        their_kind, their_rate = fifos[e, PUT_KIND if inputs else TAKE_KIND], fifos[e, PUT if inputs else TAKE]
+        there = fifos[e, INITIAL] if inputs else fifos[e, DEPTH] - fifos[e, INITIAL]
         for k in range(first, end):
-            need = _tokens(fifos[e, TAKE_KIND], fifos[e, TAKE], prefix, k + 1) - fifos[e, INITIAL]
+            need = _tokens(my_kind, my_rate, prefix, k + 1) - there
             if need > 0:
-                seen[e] = _first(fifos[e, PUT_KIND], fifos[e, PUT], prefix, need, seen[e])
-                _raise_row(buffer, (k - first) * lanes, lanes, release, base + seen[e] * other, other, delay)
-
-
-@inline
-def _outputs(buffer: Any, first: int, end: int, i: int, stages: Any, fifos: Any, prefix: Any, start: Any, seen: Any,
-             edges: Any) -> None:  # fmt: skip
-    """Raise the buffer of firings [first, end) to the time at which all their tokens have room."""
-    lanes = stages[i, LANES]
-    for slot in range(stages[i, OUT_FROM], stages[i, OUT_TO]):
-        e = edges[slot]
-        sink, delay, ahead = fifos[e, DST], fifos[e, CREDIT], fifos[e, SLOTS_AHEAD]
-        other, base = stages[sink, LANES], stages[sink, BASE]
-        if ahead != NEVER:
-            begin = max(first, ahead)
-            if lanes == other == 1 and end - begin < FEW:
-                for k in range(begin, end):
-                    buffer[k - first] = max(buffer[k - first], start[base + k - ahead] + delay)
-            elif begin < end:
-                theirs = start[base + (begin - ahead) * other : base + (end - ahead) * other]
-                _raise(buffer[(begin - first) * lanes : (end - first) * lanes], lanes, theirs, other, delay)
-            continue
-        free = fifos[e, DEPTH] - fifos[e, INITIAL]
-        for k in range(first, end):
-            need = _tokens(fifos[e, PUT_KIND], fifos[e, PUT], prefix, k + 1) - free
-            if need > 0:
-                seen[e] = _first(fifos[e, TAKE_KIND], fifos[e, TAKE], prefix, need, seen[e])
-                _raise_row(buffer, (k - first) * lanes, lanes, start, base + seen[e] * other, other, delay)
+                seen[e] = _first(their_kind, their_rate, prefix, need, seen[e])
+                _raise_row(buffer, (k - first) * lanes, lanes, times, base + seen[e] * other, other, delay)
 
 
 @inline
@@ -253,9 +234,9 @@ def advance(stages: Any, fifos: Any, edges: Any, prefix: Any, services: Any, sta
                 if stages[i, OUT_TO] > stages[i, OUT_FROM]:
                     space = room
                     _clear(room, (last - first) * lanes)
-                _inputs(ready, first, last, i, stages, fifos, prefix, release, seen_in, edges)
-                before_start = stages[i, CLAIM] == 1
-                _outputs(ready if before_start else room, first, end, i, stages, fifos, prefix, start, seen_out, edges)
+                _wait(ready, first, last, i, stages, fifos, prefix, release, seen_in, edges, True)
+                target = ready if stages[i, CLAIM] == 1 else room
+                _wait(target, first, end, i, stages, fifos, prefix, start, seen_out, edges, False)
                 if lanes == 1:
                     _serve_one(i, first, last, stages, ready, space, services, start, release)
                 else:

@@ -112,7 +112,7 @@ class _Run:
             if shifts is None:
                 continue
             rounds = _lasts(times, tables, cut, self.cycle, period, shifts)
-            room = max(0, self.cycle.times - self.base - max(at.values())) // period
+            room = self._room(done) // period
             rounds = room if rounds is None else min(rounds, room)
             paces = {int(p) for pace in shifts.values() for p in (*_ends(pace.starts), *_ends(pace.releases))}
             if len(paces) == 1:
@@ -121,6 +121,14 @@ class _Run:
                 break
             return self._move(times, tables, at, window, period, rounds, shifts)
         return inside + max(FEWEST, (inside - self.held) // 2)
+
+    def _room(self, done: dict[str, int]) -> int:
+        """Repetitions for which every firing that happened so far has a counterpart where all rates still repeat."""
+        left = [
+            (self.design.stages[name].firings - self.cycle.tail[name] - count) // self.cycle.body[name] - self.base
+            for name, count in done.items()
+        ]
+        return max(0, min(left))
 
     def _move(self, times: Times, tables: "_Tables", at: dict[str, int], window: dict[str, int], period: int,
               rounds: int, shifts: dict[str, Pace]) -> int:  # fmt: skip

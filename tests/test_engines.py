@@ -131,7 +131,7 @@ def test_slices_add_up_to_the_shares(design):
 def repeating(draw):
     """A chain of stages whose bodies hold equal token counts, with pipes that lag, feedback and shallow FIFOs."""
     design = Design("repeating")
-    times = draw(st.integers(1, 60))
+    times = draw(st.integers(1, 150))
     tokens = draw(st.integers(1, 4))
     count = draw(st.integers(1, 4))
     bodies, lags = [], []
