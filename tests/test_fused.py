@@ -293,7 +293,7 @@ def test_whole_tile_equals_one_pyramid(vgg: Network) -> None:
 
 def test_overflow_refuses_cuts_or_streams(vgg: Network) -> None:
     asked = {"layers": VGG, "on_chip": "2 MB"}
-    with pytest.raises(InputError, match="conv1_1..conv3_1 needs 2818336 bytes on chip .* 818336 too many"):
+    with pytest.raises(InputError, match=r"conv1_1\.\.conv3_1 needs 2818336 bytes on chip .* 818336 too many"):
         layout(spec(**asked), vgg)
     found = layout(spec(**asked, overflow="cut"), vgg)
     assert all(part.storage.total <= 2_000_000 for part in found.parts)
@@ -394,3 +394,35 @@ def test_many_images_repeat_exactly(pipeline: str) -> None:
         batch.Batch.written = written  # type: ignore[method-assign]
     assert simulate(plain.design).cycles == line.cycles
     assert plain.design.activity() == long.design.activity()
+
+
+def test_sweeps_have_every_partition_and_the_papers_points() -> None:
+    from archs.fused import sweeps
+
+    records = sweeps.storage_transfer()
+    assert len(records) == 64
+    marked = {r["point"]: (r["storage_bytes"], r["transfer_bytes"]) for r in records if r["point"]}
+    assert marked == {"A": (0, 90517504), "C": (362496, 3813376)}
+    whole = sweeps.whole_network()
+    assert whole[0]["storage_bytes"] == 0 and whole[-1]["storage_bytes"] == 1667072
+
+
+def test_what_a_result_says() -> None:
+    from tapeout import run
+
+    result = run(
+        "fused", "alexnet", settings={"layers": "conv1..pool2", "groups": 1, "scheme": "recompute"}, timing_only=True
+    )
+    assert result.total["extra_macs"] == result.total["macs_wasted"]["recompute"] == 678243456
+    assert result.total["storage_bytes"]["reuse"] == 0
+    assert result.total["macs_useful"] == 164682000
+    rows = {row["name"]: row for row in result.data["tensors"]}
+    assert rows["pool2"]["spilled_bytes"] == 13 * 13 * 128 * 4
+    assert rows["conv1"]["spilled_bytes"] == 0 and rows["conv1"]["recomputed_bytes"] == (187**2 - 55**2) * 48 * 4
+    reuse = run("fused", "alexnet", settings={"layers": "conv1..pool2", "groups": 1}, timing_only=True)
+    rows = {row["name"]: row for row in reuse.data["tensors"]}
+    assert {name: row["retained_bytes"] for name, row in rows.items() if row["retained_bytes"]} == {
+        "image": 21000, "norm1": 11520, "pool1": 28416, "norm2": 15360,
+    }  # fmt: skip
+    assert reuse.total["storage_bytes"]["reuse"] == 11520 + 28416 + 15360
+    assert reuse.total["ops_per_j"] > 2 * result.total["ops_per_j"]

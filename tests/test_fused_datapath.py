@@ -1,5 +1,6 @@
 """Fused-layer CNN: the datapath through BT and BL equals whole-map numpy, and counts what the design counts."""
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -21,7 +22,7 @@ from archs.fused.stack import stack
 from archs.fused.storage import carried
 from sim.config import load as read
 from sim.run import simulate
-from sim.verdict import same_counts, same_times
+from sim.verdict import same_counts, same_times, same_values
 from workloads.execute import execute
 from workloads.formats.binary import Binary
 from workloads.generate import fill, sparse
@@ -223,7 +224,10 @@ def test_datapath_counts_and_engines(machine: Mapping[str, object]) -> None:
         for action in said:
             if not action.startswith("dram.weights"):
                 assert sum(row.get(action, 0) for row in counted) == said[action], action
-        same_times(simulate(phase.design), simulate(phase.design, "des"))
+    behaviours = plugin.values(asked, network, inputs)
+    for phase, behaviour in zip(phases, behaviours, strict=True):
+        same_times(simulate(phase.design), simulate(phase.design, "des", behaviour.stages))
+    assert same_values(behaviours, wanted)
 
 
 def test_fixed_point_stays_near_the_float_network() -> None:
@@ -245,6 +249,26 @@ def test_float32_is_close_to_matrix_products() -> None:
     made = archs.find("fused").compute(spec(), network, inputs).outputs["conv3_1_relu"]
     wanted = execute(network, inputs)["conv3_1_relu"]
     assert float(np.abs(made - wanted).max()) <= 1e-5 * float(np.abs(wanted).max())
+
+
+def test_a_whole_pyramid_of_vgg_takes_no_longer_than_three_reference_passes() -> None:
+    """Timing and datapath of the seven layers at full size, against the numpy reference of the same layers."""
+    full, plugin, asked = load("vgg19").network, archs.find("fused"), spec(layers="conv1_1..conv3_1")
+    names = [layer.name for layer in full.layers]
+    network = fill(Network("head", full.inputs, full.layers[: names.index("conv3_1_relu") + 1]))
+    inputs = {"image": np.random.default_rng(0).standard_normal((1, 3, 224, 224)).astype(np.float32)}
+    spent: dict[str, list[float]] = {"ours": [], "reference": []}
+    plugin.compute(spec(layers="conv1_1"), network, inputs)  # compile
+    for _ in range(2):
+        began = time.perf_counter()
+        wanted = execute(network, inputs)["conv3_1_relu"]
+        spent["reference"].append(time.perf_counter() - began)
+        began = time.perf_counter()
+        computed = plugin.compute(asked, network, inputs)
+        assert sum(simulate(phase.design).cycles for phase in plugin.build(asked, network, inputs)) == 11936232
+        spent["ours"].append(time.perf_counter() - began)
+    assert min(spent["ours"]) <= 3 * min(spent["reference"])
+    assert float(np.abs(computed.outputs["conv3_1_relu"] - wanted).max()) <= 1e-5 * float(np.abs(wanted).max())
 
 
 def test_a_range_in_the_middle_takes_what_came_before() -> None:
@@ -308,14 +332,19 @@ def test_more_bandwidth_is_never_slower(network: Network, tile: int, scheme: str
 @settings(max_examples=40, deadline=None)
 @given(stacks(), st.integers(1, 3), st.sampled_from(["cut", "stream"]))
 def test_more_memory_never_moves_more(network: Network, tile: int, overflow: str) -> None:
-    moved = []
+    moved, times = [], []
     for size in (300, 1000, 3000, 10_000, 100_000, 10_000_000):
         try:
-            moved.append(_moved(plan(spec(overflow=overflow, on_chip=f"{size} B", tile=tile, unroll="2x2"), network)))
+            phases = plan(spec(overflow=overflow, on_chip=f"{size} B", tile=tile, unroll="2x2"), network)
         except Exception as error:
             assert "too many" in str(error)
             assert not moved, "what fits a small memory fits a large one"
+            continue
+        moved.append(_moved(phases))
+        times.append(sum(simulate(phase.design).cycles for phase in phases))
     assert moved == sorted(moved, reverse=True)
+    if overflow == "stream":
+        assert times == sorted(times, reverse=True)
 
 
 def _moved(phases: Any) -> int:
