@@ -6,6 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from workloads import digits, execute, ops
+from workloads.load import load
+from workloads.trained import read_record
 from workloads.training import binary, binaryconv, fit, lenet, shrink
 from workloads.training.layers import (
     BatchNorm,
@@ -216,3 +218,23 @@ def test_bringing_activations_into_range_changes_no_score(few):
     before, after = (binaryconv.scores(each, images, chip=False) for each in (layers, moved))
     np.testing.assert_allclose(before, after, rtol=1e-4)
     assert moved[1].bias[0] != layers[1].bias[0]
+
+
+@pytest.mark.parametrize(
+    ("script", "made"),
+    [
+        (lenet, {"lenet-300-100" + end for end in ("", "-dense", "-ternary", "-pow2", "-binary")}),
+        (binary, {"sfc-digits"}),
+    ],
+)
+def test_scripts_write_folders_that_load(script, made, few, tmp_path, monkeypatch, capsys):
+    """The whole script, briefly: what it wrote is read by the same door as any workload, with its record."""
+    monkeypatch.setattr("sys.argv", ["script", "--out", str(tmp_path), "--brief"])
+    script.main()
+    assert {folder.name for folder in tmp_path.iterdir()} == made
+    assert f"{min(made)}: " in capsys.readouterr().out
+    for name in made:
+        work = load(str(tmp_path / name), images=3)
+        assert work.name == name
+        assert len(work.labels) == 3
+        assert read_record(tmp_path / name).images == 1000
