@@ -157,7 +157,11 @@ def _read(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> NetworkFile:
         from workloads.read_qonnx import quantised, read_qonnx
 
         if quantised(path):
-            return _plain(read_qonnx(path), path)
+            try:
+                return _plain(read_qonnx(path), path)
+            except (TypeError, ValueError, LookupError, ArithmeticError, AttributeError) as error:
+                text = " ".join(str(error).split())
+                raise InputError(f"a quantised network that does not fit together: {text}", where=str(path)) from None
         found = read_onnx(path, shapes)
         return NetworkFile(found.network, str(path), (), found.approximated, found.unsupported)
     if name.endswith((".tar.gz", ".tgz")):

@@ -110,6 +110,8 @@ def _load(path: Path) -> ModelProto:
         raise InputError("not an ONNX model") from None
     if not model.graph.node and not model.graph.output:
         raise InputError("not an ONNX model, or one without nodes")
+    if not all(isinstance(text, str) for text in _texts(model.graph)):
+        raise InputError("not an ONNX model: a name that is no UTF-8 text")
     _load_external(model, path)
     if model.functions:
         model = inliner.inline_local_functions(model)
@@ -142,6 +144,19 @@ def _load_external(model: ModelProto, path: Path) -> None:
 
 def _number(text: str) -> int:
     return int(text) if text.lstrip("-").isdigit() else -2
+
+
+def _texts(graph: GraphProto) -> Iterator[object]:
+    """Every name in a graph; what is not UTF-8 comes out as bytes."""
+    yield graph.name
+    for entry in (*graph.input, *graph.output, *graph.initializer):
+        yield entry.name
+    for node in graph.node:
+        yield from (node.name, node.op_type, node.domain, *node.input, *node.output)
+        for attribute in node.attribute:
+            yield attribute.name
+            if attribute.type == AttributeProto.GRAPH:
+                yield from _texts(attribute.g)
 
 
 def _tensors(graph: GraphProto) -> Iterator[TensorProto]:

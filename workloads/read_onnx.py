@@ -121,6 +121,9 @@ class Importer:
         except (NotTaken, InputError) as error:
             self.layers, self.holders = before, held
             self._refuse(node, str(error))
+        except (TypeError, ValueError, LookupError, ArithmeticError, AttributeError) as error:
+            self.layers, self.holders = before, held
+            self._refuse(node, f"its attributes and inputs do not fit: {error}")
 
     def _refuse(self, node: Node, why: str) -> None:
         """List the node; where its results' shapes are known they stay in the network as opaque layers."""

@@ -68,11 +68,16 @@ def kinds() -> dict[str, type[ops.Op]]:
     return {kind.kind: kind for kind in found if issubclass(kind, ops.Op) and kind.kind}
 
 
-def read_network(path: Path, tensor: Reader | None = None) -> NetworkFile:
-    """The network in a YAML file; `tensor` reads what stands under a layer's `params` (none: not allowed)."""
+def read_network(path: Path, tensor: Reader | None = None, may_vary: bool = True) -> NetworkFile:
+    """The network in a YAML file; `tensor` reads what stands under a layer's `params` (none: not allowed).
+
+    A variant's base may not be a variant itself: then `may_vary` is false.
+    """
     document = read_yaml(path)
     table = _table(document, (), KEYS)
     name = _checked(document, ("name",), str, table.get("name", path.stem))
+    if "base" in table and not may_vary:
+        raise document.error("a variant of a variant; allowed: a whole network as base", ("base",))
     if "base" in table:
         network = _variant(document, path, name, tensor)
     else:
@@ -92,7 +97,7 @@ def _variant(document: Document, path: Path, name: str, tensor: Reader | None) -
     base = _checked(document, ("base",), str)
     if not base.replace("-", "").replace(".", "").isalnum():
         raise document.error(f"found {base!r}; allowed: the name of a file in the same folder", ("base",))
-    network = read_network(path.parent / f"{base}.yaml", tensor).network
+    network = read_network(path.parent / f"{base}.yaml", tensor, may_vary=False).network
     known = {layer.name for layer in network.layers}
     layers = {}
     for key in _table(document, ("layers",), sorted(known)):
