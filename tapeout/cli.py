@@ -118,6 +118,34 @@ def reproduce(
 
 
 @app.command()
+def compare(
+    workloads: Annotated[list[str], typer.Argument(metavar="digits|WORKLOAD...", help="A task, or artifacts.")],
+    on: Annotated[list[str] | None, typer.Option(metavar="ARCH[:CONFIG]", help="Only these machines.")] = None,
+    batch: Annotated[int, typer.Option(help="Images; default: 200 of a task, 2 of an artifact.", min=0)] = 0,
+    rate: Annotated[float | None, typer.Option(help="Images/s for all; default: the slowest machine's.")] = None,
+    boundary: Annotated[str, typer.Option(metavar="core|chip|system", help="What energy counts.")] = "system",
+    scaling: Annotated[str, typer.Option(metavar="raw|classical|stillmaker", help="Between processes.")] = "raw",
+    timing_only: Annotated[bool, typer.Option("--timing-only", help="Leave out the numbers (artifacts only).")] = False,
+    out: Out = None,
+    as_json: Json = False,
+) -> None:
+    """Every machine on one task (each its best variant), or on one artifact (the same numbers): J/image and latency."""
+    from reports import compare as comparison
+    from tapeout import contest
+
+    tables = []
+    with progress() as told:
+        for name in workloads:
+            tables.append(contest.compare(name, on or [], batch, timing_only, rate, boundary, scaling, told))
+    if out:
+        for name, found in zip(workloads, tables, strict=True):
+            for path in comparison.save(found, out, Path(name).stem):
+                typer.echo(f"wrote {path}", err=True)
+    plain = [{"title": found.title, "rows": comparison.records(found)} for found in tables]
+    typer.echo(json.dumps(plain, indent=2) if as_json else "\n\n".join(map(comparison.table, tables)))
+
+
+@app.command()
 def diff(
     before: Annotated[Path, typer.Argument(metavar="RESULT", help="A result.json, or the folder around it.")],
     after: Annotated[Path, typer.Argument(metavar="RESULT", help="The one to compare it with.")],
@@ -185,6 +213,32 @@ def show(what: Annotated[str, typer.Argument(metavar="archs|workloads|families|m
     from tapeout import catalogue
 
     typer.echo(catalogue.show(what))
+
+
+@app.command()
+def explore(
+    study: Annotated[Path, typer.Argument(metavar="STUDY.yaml", help="What is varied, and what is wanted.")],
+    jobs: Annotated[int | None, typer.Option(min=1, help="Processes of this machine; default: one a core.")] = None,
+    scheduler: Annotated[str | None, typer.Option(metavar="ADDRESS", help="A dask cluster: tcp://HOST:PORT.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="How many points, and how long; run nothing.")] = False,
+    out: Annotated[Path, typer.Option(help="Folder of the store and of the results.", metavar="DIR")] = Path("out"),
+    as_json: Json = False,
+) -> None:
+    """Explore a design space: run a study's points, keep them in a store, and show its Pareto front.
+
+    A study that was stopped goes on where it was; points that any study did are not done again.
+    """
+    from tapeout.explore import study as studies
+    from tapeout.explore import verb
+
+    plan = studies.read(study)
+    if dry_run:
+        typer.echo(verb.estimate(plan, jobs))
+        return
+    with progress() as told:
+        said, folder = verb.run(plan, out, jobs, scheduler, told)
+    typer.echo(f"wrote {folder}", err=True)
+    typer.echo(json.dumps(said, indent=2) if as_json else verb.table(said))
 
 
 @app.command()

@@ -1,0 +1,214 @@
+"""Who runs in a comparison, and on what: every machine on one artifact, or each on its best variant for one task.
+
+What a machine cannot exploit is expanded here (products as convolutions, convolutions as products over patches, weights as
+12-bit numbers) and named; a machine is left out only where it cannot run the artifact, with its own reason.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from math import prod
+
+import archs
+from reports.compare import Comparison
+from reports.entries import BOUNDARIES, Entry, Part
+from reports.scaling import RULES
+from sim.errors import InputError, SimError, nearest
+from sim.result import Result
+from tapeout import session
+from workloads import lowering
+from workloads.load import Workload, load
+from workloads.network import Network
+from workloads.ops import Conv, Linear
+
+Progress = Callable[[str, int, int], None]
+Settings = Mapping[str, object]
+WORD_BITS = 16
+"""Width of an activation on the link of a machine that prices no link."""
+MOST_PRODUCTS = 2_000
+"""Matrix-vector products an image up to which a convolution is simulated as products."""
+PRODUCT_IMAGES = 2
+TASK_IMAGES, ARTIFACT_IMAGES = 200, 2
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """A machine's part in an entry. `form`: as it is, all layers as convolutions, or all as products."""
+
+    machine: str
+    form: str = ""
+    settings: Settings = field(default_factory=dict)
+    expanded: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """One entry before it ran."""
+
+    name: str
+    artifact: str
+    shares: tuple[Share, ...]
+
+
+FC_AS_CONV = Share("", "convolutions", {}, "fully connected layers as convolutions over one position")
+IM2COL = "convolutions as one product an output pixel: each patch is loaded again as a vector"
+FIXED = "weights as 12-bit numbers on the fixed-point baseline of its paper: binary weights are its point"
+BINARISED = "weights replaced by their signs and one magnitude an output: other numbers than the artifact's"
+
+TASKS: dict[str, tuple[Plan, ...]] = {
+    "digits": (
+        Plan("eie MLP", "lenet-300-100", (Share("eie"),)),
+        Plan("yodann 1.2 V MLP", "lenet-300-100-binary", (Share("yodann:1.2V", "convolutions"),)),
+        Plan("yodann 0.6 V MLP", "lenet-300-100-binary", (Share("yodann:0.6V", "convolutions"),)),
+        Plan("finn MLP", "lenet-300-100-w1a1", (Share("finn"),)),
+        Plan("fused MLP", "lenet-300-100-dense", (Share("fused", "convolutions"),)),
+        Plan("eie CNN", "lenet5-shared4", (Share("eie", "products", {}, IM2COL),)),
+        Plan("fused + eie CNN", "lenet5-shared4", (Share("fused"), Share("eie"))),
+        Plan("yodann 1.2 V CNN", "lenet5-binary", (Share("yodann:1.2V", "convolutions"),)),
+        Plan("yodann 0.6 V CNN", "lenet5-binary", (Share("yodann:0.6V", "convolutions"),)),
+        Plan("finn CNN", "lenet5-w1a1", (Share("finn"),)),
+        Plan("fused CNN", "lenet5-dense", (Share("fused", "convolutions"),)),
+    ),
+}
+
+
+def compare(
+    name: str,
+    on: Sequence[str],
+    batch: int,
+    timing_only: bool,
+    rate: float | None,
+    boundary: str,
+    scaling: str,
+    progress: Progress,
+) -> Comparison:
+    """Table A where `name` is a task (each machine its best variant), else table B (that artifact on every machine)."""
+    if boundary not in BOUNDARIES:
+        raise InputError(f"found {boundary!r}; {nearest(boundary, BOUNDARIES)}", where="--boundary")
+    rule = next((rule for rule in RULES if rule == scaling), None)
+    if rule is None:
+        raise InputError(f"found {scaling!r}; {nearest(scaling, RULES)}", where="--scaling")
+    if rate is not None and not rate > 0:
+        raise InputError(f"found {rate:g}; allowed: more than 0", where="--rate")
+    if name in TASKS:
+        images = batch or TASK_IMAGES
+        todo = tuple(plan for plan in TASKS[name] if not on or {share.machine for share in plan.shares} <= set(on))
+        title = f"A: same task ({name})"
+        said = f"Task {name}, {images} held-out images; every machine on the variant trained for it."
+    else:
+        images, todo = batch or ARTIFACT_IMAGES, plans(name, on)
+        title = f"B: same numbers ({name})"
+        said = f"One artifact, {name}: the same numbers everywhere unless a note says otherwise."
+    entries = list(_entries(todo, images, timing_only, progress))
+    return Comparison(title, entries, boundary, rule, rate, (said,))
+
+
+def plans(workload: str, on: Sequence[str] = ()) -> tuple[Plan, ...]:
+    """The ways in which our machines can run one artifact."""
+    network = read(workload, 1).network
+    convs = any(isinstance(layer.op, Conv) for layer in network.layers)
+    linear = any(isinstance(layer.op, Linear) for layer in network.layers)
+    found = [plan for machine in (on or defaults()) for plan in _ways(machine, workload, convs, linear)]
+    if convs and linear and not on:
+        found += [_mixed("fused", workload), _mixed("yodann:q2.9-8x8", workload, FIXED)]
+    return tuple(found)
+
+
+def defaults() -> list[str]:
+    """Every machine that can run, once for each published corner that changes its energy."""
+    ready = [name for name in archs.names() if hasattr(archs.find(name), "SPEC")]
+    corners = {"yodann": ("yodann:1.2V", "yodann:0.6V", "yodann:q2.9-8x8"), "fused": ("fused", "fused:baseline")}
+    return [machine for name in ready for machine in corners.get(name, (name,))]
+
+
+def _ways(machine: str, workload: str, convs: bool, linear: bool) -> Iterator[Plan]:
+    name = machine.partition(":")[0]
+    if name == "eie":
+        form = Share(machine, "products", {}, IM2COL) if convs else Share(machine)
+        yield Plan(machine, workload, (form,))
+        if convs and linear:
+            yield Plan(f"{machine}, products only", workload, (Share(machine),))
+    elif name in ("yodann", "fused"):
+        said = FIXED if "q2.9" in machine else ""
+        more = "; ".join(word for word in (said, FC_AS_CONV.expanded if linear else "") if word)
+        yield Plan(machine, workload, (Share(machine, "convolutions" if linear else "", {}, more),))
+        if convs and linear:
+            yield Plan(f"{machine}, convolutions only", workload, (Share(machine, "", {}, said),))
+    else:
+        yield Plan(machine, workload, (Share(machine),))
+
+
+def _mixed(machine: str, workload: str, expanded: str = "") -> Plan:
+    return Plan(f"{machine} + eie", workload, (Share(machine, "", {}, expanded), Share("eie")))
+
+
+def _entries(todo: Sequence[Plan], batch: int, timing_only: bool, progress: Progress) -> Iterator[Entry]:
+    for n, plan in enumerate(todo):
+        progress(plan.name, n, len(todo))
+        try:
+            network = read(plan.artifact, batch).network
+            macs = sum(network.macs(layer.name) for layer in network.layers)
+            yield Entry(plan.name, plan.artifact, macs, _run(plan, batch, timing_only))
+        except SimError as error:
+            yield Entry(plan.name, plan.artifact, 0, refused=str(error))
+
+
+def _run(plan: Plan, batch: int, timing_only: bool) -> tuple[Part, ...]:
+    """Every share of a plan; each machine runs the layers it takes, and two never the same one."""
+    parts, taken = [], set[str]()
+    for share in plan.shares:
+        if not hasattr(archs.find(share.machine.partition(":")[0]), "SPEC"):
+            raise InputError("this machine has no model yet", where=share.machine)
+        work = form(plan.artifact, share.form, batch)
+        result = session.run(share.machine, work, settings=share.settings, timing_only=timing_only)
+        mine = ran(result)
+        if mine & taken:
+            raise InputError(f"two machines ran {', '.join(sorted(mine & taken))}", where=plan.name)
+        taken |= mine
+        parts.append(Part(share.machine, result, share.expanded, link_bits(work.network, mine)))
+    return tuple(parts)
+
+
+@cache
+def read(name: str, batch: int) -> Workload:
+    """A workload, read once for all machines."""
+    return load(name, 0, batch)
+
+
+@cache
+def form(name: str, how: str, batch: int) -> Workload:
+    """The workload as it is, as convolutions, or as products over patches."""
+    if how == "convolutions":
+        return lowering.convolutions(read(name, batch))
+    if how != "products":
+        return read(name, batch)
+    count = lowering.vectors(read(name, 1).network)
+    if count > MOST_PRODUCTS:
+        raise InputError(
+            f"not run: {count:,} matrix-vector products an image once its convolutions are products; "
+            f"up to {MOST_PRODUCTS:,} are simulated"
+        )
+    return lowering.products(read(name, min(batch, PRODUCT_IMAGES)))
+
+
+def ran(result: Result) -> set[str]:
+    """Layers with multiply-accumulates that a result covers."""
+    return {layer["name"] for layer in result.layers if layer.get("macs")}
+
+
+def link_bits(network: Network, mine: set[str]) -> int:
+    """Bits an image over a machine's edge: what enters a layer of its from outside, and what leaves one.
+
+    Activations and flattening between two of its layers stay inside; one value is a 16-bit word.
+    """
+    inside = set(mine)
+    for layer in network.layers:
+        if layer.op.kind in ("relu", "flatten", "reshape") and inside & set(layer.inputs):
+            inside.add(layer.name)
+    entering = {source for name in mine for source in network.layer(name).inputs if source not in inside}
+    leaving = {
+        name
+        for name in inside
+        if not (users := list(network.graph.successors(name))) or any(user not in inside for user in users)
+    }
+    return WORD_BITS * sum(prod(network.shapes[name]) for name in entering | leaving)
