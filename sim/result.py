@@ -105,11 +105,11 @@ class Result:
         folder.mkdir(parents=True, exist_ok=True)
         run = json.dumps(self.run, indent=2, allow_nan=False) + "\n"
         for name, text in (("result.json", self.to_json()), ("layers.csv", self.to_csv()), ("run.json", run)):
-            _write(folder / name, text)
+            write(folder / name, text)
         return folder
 
 
-def _write(path: Path, text: str) -> None:
+def write(path: Path, text: str) -> None:
     """Write to a temporary name beside `path`, then rename: nobody ever reads half a file."""
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:

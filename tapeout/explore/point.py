@@ -1,0 +1,216 @@
+"""One point of a study: what it is called, and what it is worth. This is what worker processes run.
+
+A point's figures are those of `tapeout run --timing-only` of the same settings; networks, encodings and activations are
+kept between points, since all points of a study on one network share them. A point that fails is a row with its reason.
+"""
+
+import hashlib
+import json
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache, lru_cache
+from math import isfinite
+from pathlib import Path
+from time import perf_counter, process_time
+from typing import Any, NamedTuple
+
+import archs
+from sim.errors import InputError, SimError
+from sim.plan import Array
+from sim.result import VERSION, Request, Source
+from sim.run import execute
+from tapeout.explore import sharing
+from workloads.generate import fill
+from workloads.load import Workload
+
+Row = dict[str, Any]
+FAILED = "failed"
+"""The point cannot be: a row with the reason. A point that was lost with its worker is no row: it is tried again."""
+DONE = "done"
+
+
+class Cost(NamedTuple):
+    """Seconds by the wall and of this process's own time."""
+
+    wall_s: float
+    cpu_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """An accelerator, its settings, a workload and how it runs. `wanted` are metrics to keep beside the total's."""
+
+    arch: str
+    workload: str
+    settings: tuple[tuple[str, Any], ...]
+    seed: int = 0
+    batch: int = 1
+    numbers: bool = False
+    wanted: tuple[str, ...] = ()
+
+    @property
+    def command(self) -> str:
+        """The command that remakes it."""
+        words = ["tapeout", "run", self.arch, self.workload]
+        words += [word for name, value in self.settings for word in ("--set", f"{name}={_text(value)}")]
+        words += ["--seed", str(self.seed)] if self.seed else []
+        words += ["--batch", str(self.batch)] if self.batch > 1 else []
+        return shlex.join(words + ([] if self.numbers else ["--timing-only"]))
+
+    @property
+    def group(self) -> tuple[str, ...]:
+        """Points of one group share a network and its encoding."""
+        settings = dict(self.settings)
+        encoding = getattr(archs.find(self.arch.partition(":")[0]), "ENCODING", ())
+        return self.workload, self.arch, *(repr(settings.get(name)) for name in encoding)
+
+    @property
+    def key(self) -> str:
+        """Content hash of the code, the resolved settings and the workload: the same point in every study."""
+        try:
+            settings: Any = spec(self).model_dump(mode="json")
+        except InputError:
+            settings = [self.settings]
+        own = settings.get("energy") if isinstance(settings, dict) else None
+        said = {
+            "code": code(),
+            "arch": self.arch.partition(":")[0],
+            "settings": settings,
+            "energy": hashlib.sha256(Path(own).read_bytes()).hexdigest() if own and Path(own).is_file() else None,
+            "workload": sharing.digest(self.workload),
+            "run": [self.seed, self.batch, self.numbers],
+        }
+        return hashlib.sha256(json.dumps(said, sort_keys=True, default=str).encode()).hexdigest()[:32]
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+@cache
+def code() -> str:
+    """Of the version, and of every source file and table that a figure may depend on."""
+    digest = hashlib.sha256(VERSION.encode())
+    root = Path(archs.__path__[0]).parent
+    for room in ("sim", "workloads", "archs"):
+        for path in sorted((root / room).rglob("*")):
+            if path.suffix in (".py", ".yaml") and path.parent.name not in ("studies", "zoo"):
+                digest.update(f"{path.relative_to(root)}\0".encode() + path.read_bytes())
+    return digest.hexdigest()
+
+
+def spec(point: Point) -> Any:
+    """The accelerator's settings at this point, checked."""
+    name, _, config = point.arch.partition(":")
+    return archs.settings(name, config or None, dict(point.settings))
+
+
+def evaluate(point: Point, key: str = "") -> Row:
+    """The row of a point: never an exception of ours, so that one bad point costs no study."""
+    row: Row = {
+        "key": key or point.key,
+        "arch": point.arch,
+        "workload": point.workload,
+        "settings": json.dumps(dict(point.settings), sort_keys=True),
+        "status": DONE,
+        "why": "",
+    }
+    try:
+        return row | _figures(point)
+    except (SimError, MemoryError, ArithmeticError, ValueError, LookupError, TypeError) as error:
+        said = str(error) if isinstance(error, SimError) else f"{type(error).__name__}: {error}"
+        return row | {"status": FAILED, "why": " ".join(said.split())[:500]}
+
+
+def _figures(point: Point) -> dict[str, float | None]:
+    settings = spec(point)
+    name = point.arch.partition(":")[0]
+    plugin = archs.find(name)
+    work = _workload(point.workload, point.seed, point.batch, name if point.numbers else "")
+    if point.numbers and hasattr(plugin, "fill"):
+        network = fill(plugin.fill(settings, work.network, point.seed), point.seed)
+    else:
+        network = fill(work.network, point.seed) if point.numbers else work.network
+    request = Request(
+        arch=name,
+        config=settings.model_dump(mode="json"),
+        workload=Source(work.name, work.source, work.sha256),
+        inputs_sha256="",
+        images=len(next(iter(work.inputs.values()))),
+        engine="fast",
+        seed=point.seed,
+        check=False,
+        timing_only=not point.numbers,
+    )
+    inputs = _seen(plugin, settings, work, point)
+    result = execute(plugin, settings, network, inputs, request, labels=work.labels)
+    total: dict[str, float | None] = dict(flat(result.data))
+    return total | {metric: figure(result.data, metric) for metric in point.wanted}
+
+
+@lru_cache(maxsize=2)
+def _workload(text: str, seed: int, batch: int, machine: str) -> Workload:
+    """A workload that points share; two, so that neighbours in the grid find theirs."""
+    return sharing.load(text, seed, batch)
+
+
+_SEEN: dict[str, tuple[tuple[Any, ...], Mapping[str, Array]]] = {}
+
+
+def _seen(plugin: Any, settings: Any, work: Workload, point: Point) -> Mapping[str, Array]:
+    """The inputs, with every layer's activations where the machine's timing depends on them: computed once."""
+    if point.numbers or not hasattr(plugin, "VALUES"):
+        return work.inputs
+    key = (point.workload, point.seed, point.batch, *(getattr(settings, name) for name in plugin.VALUES))
+    if plugin.__name__ not in _SEEN or _SEEN[plugin.__name__][0] != key:
+        activations = plugin.compute(settings, work.network, work.inputs).activations
+        _SEEN[plugin.__name__] = key, {**work.inputs, **activations}
+    return _SEEN[plugin.__name__][1]
+
+
+def flat(data: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
+    """Every number of the total by its dotted name, and what a run with numbers adds."""
+    yield from _flat(data["total"], "")
+    for part in ("accuracy", "fidelity", "equivalence"):
+        yield from _flat(data.get(part) or {}, "")
+
+
+def _flat(table: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, float]]:
+    for name, value in table.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{name}.")
+        elif isinstance(value, int | float) and isfinite(value):
+            yield prefix + name, float(value)
+
+
+def figure(data: Mapping[str, Any], metric: str) -> float | None:
+    """A metric of the result: of the total, or from the top (`layers.fc7.stalls.blocked`); a table is summed.
+
+    `traffic_bytes.dram` is the sum of all that begin so. None where the machine has no such figure.
+    """
+    layers = {layer["name"]: layer for layer in data["layers"] if "skipped" not in layer}
+    settings = dict(_flat(data["arch"]["config"], "arch.config."))
+    names = dict(_flat(layers, "layers.")) | settings | dict(flat(data))
+    return summed(names, metric)
+
+
+def summed(names: Mapping[str, float], metric: str) -> float | None:
+    """The figure of that name, or the sum of all figures whose names go on after it."""
+    if metric in names:
+        return names[metric]
+    parts = [value for name, value in names.items() if name.startswith(f"{metric}.")]
+    return float(sum(parts)) if parts else None
+
+
+def chunk(points: Sequence[tuple[str, Point]], folder: str, made_by: str) -> tuple[list[Row], Cost]:
+    """Rows of several points and what they took, in a worker that shares networks through `folder`.
+
+    A worker elsewhere is told by which code the study was `made_by`: another would give other figures under its keys.
+    """
+    if made_by and code() != made_by:
+        raise InputError("runs another version of this code than the study", where="worker")
+    sharing.use(folder)
+    began, used = perf_counter(), process_time()
+    rows = [evaluate(point, key) for key, point in points]
+    return rows, Cost(perf_counter() - began, process_time() - used)

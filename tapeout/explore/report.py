@@ -1,0 +1,192 @@
+"""What a study found, as files: the same study and the same store give the same bytes, however the points were run."""
+
+import csv
+import hashlib
+import io
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+from operator import itemgetter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sim.result import VERSION, write
+from sim.units import show
+from tapeout.explore.front import hypervolume, importance, pareto
+from tapeout.explore.point import DONE, Point, code, summed
+from tapeout.explore.search import judge, settings
+from tapeout.explore.store import TEXTS, Store
+from tapeout.explore.study import Plan
+
+SCHEMA = "tapeout.study/1"
+Record = dict[str, Any]
+
+
+def records(plan: Plan, store: Store, keys: Mapping[str, None]) -> list[Record]:
+    """A record per point of the study, by key: its settings, its figures, whether it is feasible and on the front."""
+    study = plan.study
+    found: dict[str, Record] = {}
+    for part in store.rows({*TEXTS, *study.metrics}, study.metrics):
+        for row in part.iter_rows(named=True):
+            if row["key"] in keys:
+                found[row["key"]] = _record(plan, row)
+    ordered = [found[key] for key in sorted(found)]
+    good = [record for record in ordered if record["feasible"]]
+    for record, on in zip(good, pareto(values(plan, good)), strict=True):
+        record["front"] = bool(on)
+    return ordered
+
+
+def _record(plan: Plan, row: Mapping[str, Any]) -> Record:
+    outcome = judge(plan.study, row)
+    names = {name: value for name, value in row.items() if name not in TEXTS and value is not None}
+    return {
+        "key": row["key"],
+        "arch": row["arch"],
+        "workload": row["workload"],
+        "settings": settings(row),
+        "status": row["status"],
+        "why": row["why"],
+        "figures": {metric: summed(names, metric) for metric in plan.study.metrics},
+        "feasible": outcome is not None and outcome.missed == 0,
+        "front": False,
+    }
+
+
+def values(plan: Plan, found: Sequence[Record]) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """Objectives to minimise, `[points, objectives]`."""
+    goals = plan.study.objectives
+    rows = [[goal.sign * record["figures"][goal.metric] for goal in goals] for record in found]
+    return np.array(rows, np.float64).reshape(len(rows), len(goals))
+
+
+def summary(plan: Plan, found: Sequence[Record], asked: int) -> dict[str, Any]:
+    """The study, how many points came to what, the front with the command that remakes each point, and importance."""
+    good = [record for record in found if record["feasible"]]
+    front = _different(plan, [record for record in good if record["front"]])
+    all_values = values(plan, good)
+    reasons = Counter(record["why"] for record in found if record["status"] != DONE)
+    chosen = [{"arch": r["arch"], "workload": r["workload"], **r["settings"]} for r in good]
+    return {
+        "schema": SCHEMA,
+        "version": VERSION,
+        "code": code(),
+        "study": plan.study.model_dump(mode="json"),
+        "points": {
+            "asked": asked,
+            "done": sum(record["status"] == DONE for record in found),
+            "failed": sum(record["status"] != DONE for record in found),
+            "lost": asked - len(found),
+            "feasible": len(good),
+        },
+        "failed": dict(sorted(reasons.items())),
+        "hypervolume": hypervolume(values(plan, front), all_values.min(axis=0), all_values.max(axis=0))
+        if good
+        else 0.0,
+        "importance": {
+            goal.metric: importance(chosen, np.abs(all_values[:, n])) for n, goal in enumerate(plan.study.objectives)
+        },
+        "front": [
+            {name: record[name] for name in ("key", "arch", "workload", "settings", "figures")}
+            | {"command": command(plan, record)}
+            for record in front
+        ],
+    }
+
+
+def _different(plan: Plan, front: Sequence[Record]) -> list[Record]:
+    """The front in the order of its figures; of points with the same figures, the one with the least settings."""
+    order = sorted(zip(values(plan, front).tolist(), front), key=lambda pair: (pair[0], _least(pair[1])))
+    return [next(records)[1] for _, records in groupby(order, key=itemgetter(0))]
+
+
+def _least(record: Record) -> tuple[tuple[bool, Any], ...]:
+    """Numbers in their order, texts after them."""
+    values = record["settings"].values()
+    return tuple((not isinstance(v, int | float), v if isinstance(v, int | float) else str(v)) for v in values)
+
+
+def command(plan: Plan, record: Record) -> str:
+    """The command that remakes a point."""
+    study = plan.study
+    given = tuple(record["settings"].items())
+    return Point(record["arch"], record["workload"], given, study.seed, study.batch, study.numbers).command
+
+
+def save(plan: Plan, out: Path, found: Sequence[Record], said: Mapping[str, Any], run: Mapping[str, Any]) -> Path:
+    """Write study.json, points.csv, run.json and the figure of the front to `out`/<content hash>/; returns it."""
+    text = json.dumps({name: said[name] for name in ("version", "code", "study")}, sort_keys=True)
+    folder = out / hashlib.sha256(text.encode()).hexdigest()[:16]
+    folder.mkdir(parents=True, exist_ok=True)
+    write(folder / "study.json", json.dumps(said, indent=2) + "\n")
+    write(folder / "points.csv", _csv(found))
+    write(folder / "run.json", json.dumps(run, indent=2) + "\n")
+    good = [record for record in found if record["feasible"]]
+    if len(plan.study.objectives) > 1 and good:
+        from reports import figures
+        from reports.front import pareto as drawing
+
+        goals = [(goal.metric, goal.sign) for goal in plan.study.objectives[:2]]
+        drawn = [{**r["figures"], "front": r["front"], "group": r["arch"]} for r in good]
+        figures.save(drawing(drawn, goals), _front(drawn), folder / "front", f"explore {plan.source}")
+    return folder
+
+
+def _front(drawn: Sequence[Record]) -> list[Record]:
+    return [record for record in drawn if record["front"]]
+
+
+def _csv(found: Sequence[Record]) -> str:
+    names = list(dict.fromkeys(name for record in found for name in record["settings"]))
+    text = io.StringIO()
+    head = ["key", "arch", "workload", *names, "status", "feasible", "front", "why"]
+    writer = csv.DictWriter(text, head + list(found[0]["figures"] if found else ()), restval="", lineterminator="\n")
+    writer.writeheader()
+    for record in found:
+        flat = {name: record[name] for name in head if name in record}
+        writer.writerow(flat | record["settings"] | record["figures"])
+    return text.getvalue()
+
+
+def table(said: Mapping[str, Any]) -> str:
+    """A summary for people."""
+    from reports.tables import columns
+
+    points, goals = said["points"], said["study"]["objectives"]
+    metrics = [goal["minimise"] or goal["maximise"] for goal in goals]
+    varied = list(dict.fromkeys(name for point in said["front"] for name in ("arch", "workload", *point["settings"])))
+    rows = [
+        [*(str({**point, **point["settings"]}.get(name, "")) for name in varied),
+         *(_shown(metric, point["figures"][metric]) for metric in metrics)]
+        for point in said["front"][:FRONT]
+    ]  # fmt: skip
+    lines = [
+        said["study"]["question"],
+        f"{points['done']:,} points done, {points['failed']:,} failed, {points['feasible']:,} feasible, "
+        f"{len(said['front']):,} on the front, hypervolume {said['hypervolume']:.4f}",
+        *(f"  {count:,} failed: {why}" for why, count in list(said["failed"].items())[:5]),
+        *(f"  {points['lost']:,} were lost with their workers: run it again" for _ in range(points["lost"] > 0)),
+        "",
+        columns([*varied, *metrics], rows, left=len(varied)),
+    ]
+    lines += [f"... and {more} more in study.json"] if (more := len(said["front"]) - FRONT) > 0 else []
+    for metric, shares in said["importance"].items():
+        told = sorted(((share, name) for name, share in shares.items() if share >= 0.005), reverse=True)
+        lines.append(f"{metric} is decided by " + ", ".join(f"{name} {share:.0%}" for share, name in told))
+    return "\n".join(lines)
+
+
+FRONT = 20
+
+
+def _shown(metric: str, value: float) -> str:
+    from sim.result import UNITS
+
+    unit = UNITS.get(metric.partition(".")[0], "")
+    try:
+        return show(value, unit)
+    except KeyError:
+        return f"{value:,.4g}"

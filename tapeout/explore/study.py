@@ -1,0 +1,196 @@
+"""STUDY.yaml: what is varied, what is wanted, what is allowed, and how points are chosen. Read strictly, checked early.
+
+question: "Which queue depth and SRAM width does AlexNet fc7 want?"
+arch: eie                                   # or a list; NAME:CONFIG as in `tapeout run`
+workload: alexnet-fc7                       # or a list
+settings: {overflow: assume}                # the same for every point
+parameters:                                 # a setting of the accelerator, or density.weight, density.activation
+  queue_depth: [2, 4, 8, 16]
+  clock: {low: 200 MHz, high: 1.6 GHz, log: true, steps: 4}
+  pes: {low: 8, high: 64, when: {arch: eie}}    # whole numbers; only where `arch` is eie
+objectives: [{minimise: time_s}, {maximise: ops_per_j}]
+constraints: [{metric: area_m2, most: 50 mm2}]
+method: grid                                # random, sobol, tpe, nsga2, gp
+budget: 2000                                # points
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BeforeValidator, Field, model_validator
+
+import archs
+from sim.config import Document, Spec, make, read_yaml
+from sim.errors import InputError, nearest
+from sim.result import UNITS
+from sim.units import parse
+from tapeout.explore.space import Axis, Range, Space, Values
+
+DENSITIES = ("density.weight", "density.activation")
+METHODS = Literal["grid", "random", "sobol", "tpe", "nsga2", "gp"]
+
+Texts = Annotated[tuple[str, ...], BeforeValidator(lambda v: (v,) if isinstance(v, str) else v), Field(min_length=1)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class Objective(Spec):
+    """One metric to minimise or to maximise."""
+
+    minimise: str | None = None
+    maximise: str | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if (self.minimise is None) == (self.maximise is None):
+            raise ValueError("allowed: one of minimise and maximise")
+        return self
+
+    @property
+    def metric(self) -> str:
+        """The metric's name."""
+        return self.minimise or self.maximise or ""
+
+    @property
+    def sign(self) -> int:
+        """What a value is multiplied with to be minimised."""
+        return 1 if self.minimise else -1
+
+
+class Constraint(Spec):
+    """A metric's least and most value, SI numbers or texts with a unit."""
+
+    metric: str
+    least: float | str | None = None
+    most: float | str | None = None
+
+    def bounds(self) -> tuple[float, float]:
+        """(least, most) as SI numbers; infinite where there is none."""
+        unit = UNITS.get(self.metric, "")
+        low, high = (parse(v, unit) if isinstance(v, str) else v for v in (self.least, self.most))
+        return (float("-inf") if low is None else low), (float("inf") if high is None else high)
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        try:
+            low, high = self.bounds()
+        except KeyError:
+            raise ValueError(f"{self.metric} is a number without a unit of ours; allowed: a bare number") from None
+        except InputError as error:
+            raise ValueError(error.message) from None
+        if self.least is None and self.most is None:
+            raise ValueError("allowed: least, most or both")
+        if low > high:
+            raise ValueError(f"nothing is at least {self.least} and at most {self.most}")
+        return self
+
+
+class Study(Spec):
+    """A study as written; `Plan` is what becomes of it."""
+
+    question: Annotated[str, Field(min_length=1)]
+    arch: Texts
+    workload: Texts
+    settings: Mapping[str, Any] = Field(default_factory=dict)
+    parameters: Mapping[str, Any] = Field(default_factory=dict)
+    objectives: Annotated[tuple[Objective, ...], Field(min_length=1)]
+    constraints: tuple[Constraint, ...] = ()
+    method: METHODS = "grid"
+    budget: Count | None = None
+    seed: Annotated[int, Field(ge=0)] = 0
+    batch: Count = 1
+    numbers: bool = False
+    """Run the datapath too, and prove every point: slow, but gives accuracy, sqnr_db and saturations."""
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """Metrics the study speaks of, objectives first."""
+        named = [o.metric for o in self.objectives] + [c.metric for c in self.constraints]
+        return tuple(dict.fromkeys(named))
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A study that was checked, and the space its parameters span."""
+
+    study: Study
+    space: Space
+    source: str
+
+
+def read(path: str | Path) -> Plan:
+    """The study in a file; every mistake that shows without running a point is an InputError that points into it."""
+    document = read_yaml(path)
+    study = make(Study, document)
+    axes = [Axis("arch", Values(values=study.arch)), Axis("workload", Values(values=study.workload))]
+    for name, written in study.parameters.items():
+        axes.append(_axis(document, name, written, axes))
+    _check_arms(document, study, axes)
+    plan = Plan(study, Space.of(axes, _first(study.arch)), str(path))
+    _check_method(document, study, plan.space)
+    return plan
+
+
+def _axis(document: Document, name: str, written: Any, before: Iterable[Axis]) -> Axis:
+    """One parameter: a list of values, or a table of Range or of Values, each with `when`."""
+    at = ("parameters", name)
+    if not isinstance(written, Mapping):
+        written = {"values": written if isinstance(written, tuple) else (written,)}
+    table, when = {k: v for k, v in written.items() if k != "when"}, written.get("when") or {}
+    kind: type[Values] | type[Range] = Values if "values" in table else Range
+    marks = {place[2:]: mark for place, mark in document.marks.items() if place[:2] == at}
+    try:
+        domain: Values | Range = make(kind, Document(document.path, table, marks))
+    except InputError as error:
+        raise InputError(error.message, where=error.where, setting=f"parameters.{name}") from None
+    if not isinstance(when, Mapping):
+        raise document.error("allowed: {parameter: value or list}", (*at, "when"))
+    known = {axis.name for axis in before}
+    for other in when:
+        if other not in known:
+            raise document.error(f"no parameter before it; {nearest(other, known)}", (*at, "when", other))
+    return Axis(name, domain, {o: v if isinstance(v, tuple) else (v,) for o, v in when.items()})
+
+
+def _check_arms(document: Document, study: Study, axes: Iterable[Axis]) -> None:
+    """Every accelerator exists, and takes every setting and every value that may reach it."""
+    for n, text in enumerate(study.arch):
+        try:
+            name, _, config = text.partition(":")
+            archs.settings(name, config or None, study.settings)
+        except InputError as error:
+            at = ("settings", error.setting) if error.setting in study.settings else ("arch", n)
+            raise document.error(error.message, at) from None
+        for axis in axes:
+            if axis.name not in ("arch", "workload", *DENSITIES) and axis.reaches(text):
+                _check_values(document, name, config or None, axis)
+
+
+def _check_values(document: Document, name: str, config: str | None, axis: Axis) -> None:
+    for value in axis.domain.ends():
+        try:
+            archs.settings(name, config, {axis.name: value})
+        except InputError as error:
+            if error.message.startswith("unknown setting"):
+                allowed = [*archs.find(name).SPEC.model_fields, *DENSITIES]
+                message = f"{name} has no such setting; {nearest(axis.name, allowed)}"
+                raise document.error(message, ("parameters", axis.name)) from None
+            if error.setting == axis.name:  # a value that is wrong whatever the others are
+                raise document.error(error.message, ("parameters", axis.name)) from None
+
+
+def _check_method(document: Document, study: Study, space: Space) -> None:
+    if study.method == "grid":
+        if open_ := [axis.name for axis in space.axes if axis.domain.count is None]:
+            raise document.error("a grid needs `steps` of a range", ("parameters", open_[0]))
+        if study.budget is not None and (size := space.size()) > study.budget:
+            raise document.error(f"the grid has {size} points; allowed: {study.budget} (budget)", ("budget",))
+    elif study.budget is None:
+        raise document.error(f"missing; {study.method} needs a number of points", ("budget",))
+
+
+def _first(texts: Iterable[str]) -> tuple[str, ...]:
+    """What decides which network is loaded and how it is encoded, outermost first: points that agree in it share it."""
+    encoding = [s for text in texts for s in getattr(archs.find(text.partition(":")[0]), "ENCODING", ())]
+    return ("workload", *DENSITIES, "arch", *dict.fromkeys(encoding))
