@@ -9,10 +9,11 @@ from math import prod
 from typing import ClassVar, Literal
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 
 from sim.errors import InputError
 from workloads.execute import _forward
-from workloads.ops import Op
+from workloads.ops import Op, reach, windows
 from workloads.tensor import Array, Shape
 
 
@@ -140,6 +141,21 @@ class Embed(Op):
 
 
 @dataclass(frozen=True, slots=True)
+class Unroll(Op):
+    """Windows of (channels, *space) as rows: (positions, channels * kernel), zeros for padding (im2col)."""
+
+    kernel: tuple[int, ...]
+    stride: tuple[int, ...]
+    padding: tuple[int, ...]
+    dilation: tuple[int, ...] = (1, 1)
+    kind: ClassVar[str] = "unroll"
+
+    def output(self, *inputs: Shape) -> Shape:
+        space = windows(inputs[0][1:], reach(self.kernel, self.dilation), self.stride, self.padding)
+        return (prod(space), inputs[0][0] * prod(self.kernel))
+
+
+@dataclass(frozen=True, slots=True)
 class Resize(Op):
     """Interpolation to `shape`, axis by axis; the names of modes are ONNX's."""
 
@@ -211,6 +227,17 @@ def _(op: Embed, params: Mapping[str, Array], x: Array) -> Array:
     if x.size and not -op.entries <= x.min() <= x.max() < op.entries:
         raise InputError(f"numbers {x.min()} .. {x.max()} look beyond {op.entries} entries")
     return params["weight"][x.astype(np.int64)]
+
+
+@_forward.register
+def _(op: Unroll, params: Mapping[str, Array], x: Array) -> Array:
+    half = len(op.kernel)
+    padded = np.pad(x, [(0, 0), (0, 0), *zip(op.padding[:half], op.padding[half:], strict=True)])
+    view = sliding_window_view(padded, reach(op.kernel, op.dilation), axis=tuple(range(2, half + 2)))
+    steps = (*(slice(None, None, s) for s in op.stride), *(slice(None, None, d) for d in op.dilation))
+    view = view[(slice(None), slice(None), *steps)]
+    axes = (0, *range(2, half + 2), 1, *range(half + 2, 2 * half + 2))
+    return view.transpose(axes).reshape(len(x), *op.output(x.shape[1:]))
 
 
 @_forward.register
