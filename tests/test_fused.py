@@ -16,6 +16,7 @@ from archs.fused.partition import (
     pareto,
     transfer,
 )
+from archs.fused.pipeline import copies, homes
 from archs.fused.pyramid import pyramids, sides
 from archs.fused.spec import FusedSpec
 from archs.fused.stack import Stack, stack
@@ -161,6 +162,8 @@ def test_the_loops_of_the_baseline_read_their_inputs_again(vgg: Network) -> None
 def test_storage_rule_and_overlap(vgg: Network, alexnet: Network) -> None:
     found = one(stack(vgg, VGG))
     assert (found.reuse, found.overlap, found.weights) == (362496, 5568, 2218752)
+    held = [2 * 3 * 14**2, 2 * 64 * 13**2, 64 * 12**2, 2 * 64 * 6**2, 2 * 128 * 5**2, 128 * 4**2, 2 * 128 * 2**2, 2 * 256]
+    assert found.tiles == 5568 + 4 * sum(held)
     found = one(stack(alexnet, "conv1..pool2", 1))
     rows = {name: 4 * (c.top + c.left) for name, c in carried(found.group, 1).items()}
     assert (rows["pool1"], rows["image"]) == (28416, 21000)
@@ -258,6 +261,19 @@ def test_residual_branches_carry_their_lag() -> None:
     assert carried(group, 1)["a"].rows == 4
 
 
+def test_a_skip_waits_in_as_many_tiles_as_its_branch_is_deep() -> None:
+    conv = Conv(4, (3, 3), padding=(1, 1, 1, 1))
+    layers = [
+        Layer("a", conv, ("x",)),
+        Layer("b", conv, ("a",)),
+        Layer("c", conv, ("b",)),
+        Layer("sum", Add(), ("a", "c")),
+    ]
+    group = stack(Network("n", {"x": (4, 16, 16)}, layers)).group(0, 3)
+    assert [(home.name, home.depth) for home in homes(group)] == [("a", 0), ("b", 1), ("c", 2)]
+    assert copies(group) == {"x": 2, "a": 3, "b": 2, "c": 0, "sum": 2}
+
+
 def test_concatenation_moves_nothing() -> None:
     layers = [
         Layer("a", Conv(4, (1, 1)), ("x",)),
@@ -293,7 +309,7 @@ def test_whole_tile_equals_one_pyramid(vgg: Network) -> None:
 
 def test_overflow_refuses_cuts_or_streams(vgg: Network) -> None:
     asked = {"layers": VGG, "on_chip": "2 MB"}
-    with pytest.raises(InputError, match=r"conv1_1\.\.conv3_1 needs 2818336 bytes on chip .* 818336 too many"):
+    with pytest.raises(InputError, match=r"conv1_1\.\.conv3_1 needs 2773280 bytes on chip .* 773280 too many"):
         layout(spec(**asked), vgg)
     found = layout(spec(**asked, overflow="cut"), vgg)
     assert all(part.storage.total <= 2_000_000 for part in found.parts)

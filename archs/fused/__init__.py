@@ -50,8 +50,9 @@ def machine(spec: FusedSpec) -> Machine:
 
 
 def skips(spec: FusedSpec, network: Network) -> dict[str, str]:
-    """Layers outside the range, and layers that are not fused."""
-    return stack(network, spec.layers, spec.groups).skipped
+    """Layers outside the range, layers that are not fused, and concatenations, which move nothing."""
+    found = stack(network, spec.layers, spec.groups)
+    return found.skipped | dict.fromkeys(found.parts, "concatenation moves nothing: readers take its parts together")
 
 
 def build(spec: FusedSpec, network: Network, inputs: Mapping[str, Array]) -> Plan:

@@ -14,12 +14,12 @@ stages of their own. A pool that comes first in its group works at the pace of t
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import networkx as nx
 import numpy as np
 
 from archs.fused.activity import Activity, activity
 from archs.fused.batch import Batch
 from archs.fused.layout import Layout, Part, layout
+from archs.fused.pipeline import homes
 from archs.fused.port import PORT, port_cycles
 from archs.fused.pyramid import Ints
 from archs.fused.spec import FusedSpec
@@ -69,28 +69,8 @@ def phase(spec: FusedSpec, part: Part, found: Layout, images: int) -> Phase:
 
 
 def stages(part: Part, mode: str) -> tuple[Unit, ...]:
-    """Which nodes share a stage, and how deep each stage stands in the pipeline."""
-    owner: dict[str, str] = {}
-    members: dict[str, list[Node]] = {}
-    graph: nx.DiGraph[str] = nx.DiGraph()
-    for node in part.group.nodes:
-        before = {owner[name] for name in node.inputs if name in owner}
-        own = node.kind == "conv" or not before or (node.kind == "pool" and mode == "free")
-        depth = _depths(graph)
-        home = node.name if own else max(before, key=lambda name: (depth[name], list(members).index(name)))
-        members.setdefault(home, []).append(node)
-        owner[node.name] = home
-        graph.add_node(home)
-        graph.add_edges_from((name, home) for name in before if name != home)
-    depth = _depths(graph)
-    return tuple(Unit(name, tuple(nodes), service(part, nodes), depth[name]) for name, nodes in members.items())
-
-
-def _depths(graph: "nx.DiGraph[str]") -> dict[str, int]:
-    depths: dict[str, int] = {}
-    for name in nx.topological_sort(graph):
-        depths[name] = max((depths[before] + 1 for before in graph.predecessors(name)), default=0)
-    return depths
+    """The stages of a group with their service times."""
+    return tuple(Unit(home.name, home.nodes, service(part, home.nodes), home.depth) for home in homes(part.group, mode))
 
 
 def service(part: Part, nodes: Sequence[Node]) -> Ints:

@@ -11,6 +11,7 @@ from fractions import Fraction
 from functools import cached_property
 from math import ceil, prod
 
+from archs.fused.pipeline import copies
 from archs.fused.pyramid import Pyramids, Span
 from archs.fused.stack import Group, Node
 from workloads import ops
@@ -174,13 +175,13 @@ class Storage:
 
     @cached_property
     def tiles(self) -> int:
-        """Two working tiles (double buffer) of every map that crosses between stages, and the inputs' overlap."""
-        return self.overlap + sum(self._bytes(2 * self.tile(name)) for name in self.crossing)
+        """Working tiles of all maps (see pipeline.copies), and the carried part of the group's inputs."""
+        return self.overlap + sum(self._bytes(n * self.tile(name)) for name, n in self.copies.items())
 
     @cached_property
-    def crossing(self) -> tuple[str, ...]:
-        """Maps that are handed over in tiles: entries and outputs of convolutions and pools."""
-        return (*self.group.entries, *(node.name for node in self.group.nodes if node.kind != "relu"))
+    def copies(self) -> Mapping[str, int]:
+        """Tiles held of every map."""
+        return copies(self.group)
 
     def tile(self, name: str) -> int:
         """Values of the largest tile of a map."""
@@ -284,9 +285,9 @@ def bram18(storage: Storage, unrolls: Mapping[str, tuple[int, int]]) -> int:
             for node in group.convs
             for values, banks in storage.buffers(node)
         )
-    for name in storage.crossing:
+    for name, count in storage.copies.items():
         banks = _banks(group, name, unrolls)
-        total += 2 * blocks(ceil(storage.tile(name) / banks), word, banks)
+        total += count * blocks(ceil(storage.tile(name) / banks), word, banks)
     return total
 
 
