@@ -80,7 +80,7 @@ class _Run:
         self.base = 0  # repetitions that are no longer in the arrays: forgotten or skipped
         self.tracks = {name: Track() for name in design.stages}
         self.known: Times | None = None
-        self.cut = {name: 0 for name in design.stages}
+        self.cut = dict.fromkeys(design.stages, 0)
         self.held = 0  # repetitions in the arrays when the last skip was made
         self.period: tuple[int, int] | None = None
         self.roomy = {edge.fifo.name for edge in design.edges if _never_fills(design, edge)}
@@ -217,7 +217,9 @@ class _Tables:
         return first
 
 
-def _shifts(times: Times, cycle: Cycle, cut: dict[str, int], done: dict[str, int], window: dict[str, int], period: int) -> dict[str, Pace] | None:
+def _shifts(
+    times: Times, cycle: Cycle, cut: dict[str, int], done: dict[str, int], window: dict[str, int], period: int
+) -> dict[str, Pace] | None:
     """By how many cycles each stage moved in `period` repetitions; None where not all of its window moved alike."""
     shifts = {}
     for name, body in cycle.body.items():

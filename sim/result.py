@@ -16,8 +16,10 @@ from math import fsum
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+import numpy as np
+
 from sim.config import read_yaml
-from sim.plan import Computed, Machine, Phase, Plan, Work
+from sim.plan import Array, Computed, Machine, Phase, Plan, Work
 from sim.timeline import Timeline
 from sim.verdict import Verdict, check
 
@@ -71,6 +73,7 @@ class Result:
     run: dict[str, Any] = field(default_factory=dict)
     plan: Plan = ()
     timelines: Sequence[Timeline] = ()
+    outputs: Array | None = None
 
     @property
     def total(self) -> dict[str, Any]:
@@ -100,21 +103,28 @@ class Result:
         return text.getvalue()
 
     def save(self, out: str | Path) -> Path:
-        """Write result.json, layers.csv and run.json to `out`/<content hash>/, each in one step; returns it."""
+        """Write result.json, layers.csv, run.json and outputs.npy to `out`/<content hash>/, each in one step.
+
+        outputs.npy holds the machine's own raw numbers of the last layer that has them, `[images, *shape]`.
+        """
         folder = Path(out) / self.digest
         folder.mkdir(parents=True, exist_ok=True)
         run = json.dumps(self.run, indent=2, allow_nan=False) + "\n"
         for name, text in (("result.json", self.to_json()), ("layers.csv", self.to_csv()), ("run.json", run)):
             write(folder / name, text)
+        if self.outputs is not None:
+            array = io.BytesIO()
+            np.save(array, self.outputs, allow_pickle=False)
+            write(folder / "outputs.npy", array.getvalue())
         return folder
 
 
-def write(path: Path, text: str) -> None:
+def write(path: Path, content: str | bytes) -> None:
     """Write to a temporary name beside `path`, then rename: nobody ever reads half a file."""
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
-        with open(handle, "w", encoding="utf-8", newline="") as file:
-            file.write(text)
+        with open(handle, "wb") as file:
+            file.write(content.encode() if isinstance(content, str) else content)
         Path(temporary).chmod(0o644)
         Path(temporary).replace(path)
     except BaseException:

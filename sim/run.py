@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from math import prod
 from typing import Any, Literal
 
@@ -93,7 +94,12 @@ def execute(
     if scores is not None and labels is not None:
         result.data["accuracy"] = verdict.accuracy(scores, labels)
     result.run["wall_s"] = walls
-    return result
+    return replace(result, outputs=_last(network, computed.outputs) if computed else None)
+
+
+def _last(network: Any, outputs: Mapping[str, Array]) -> Array | None:
+    """The raw numbers of the last layer that the machine computed."""
+    return next((outputs[layer.name] for layer in reversed(network.layers) if layer.name in outputs), None)
 
 
 def _scores(network: Any, outputs: Mapping[str, Array]) -> Array | None:

@@ -12,6 +12,7 @@ from archs.eie import capacity, model, program
 from sim import verdict
 from sim.errors import InputError
 from sim.run import simulate
+from tapeout import run
 from workloads import generate
 from workloads.formats.sparse import Sparse
 from workloads.network import Layer, Network
@@ -187,3 +188,10 @@ def test_shape_only_layers_are_refused():
     net = Network("net", {"x": (4,)}, [Layer("fc", Linear(4), ("x",))])
     with pytest.raises(InputError, match="weights"):
         eie.build(eie.SPEC(), net, {"x": np.ones((1, 4))})
+
+
+def test_saved_results_hold_the_raw_outputs(tmp_path):
+    result = run("eie", "lenet-300-100", batch=2)
+    saved = np.load(result.save(tmp_path) / "outputs.npy", allow_pickle=False)
+    assert saved.shape == (2, 10)
+    np.testing.assert_array_equal(saved, result.outputs)
