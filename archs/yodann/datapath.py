@@ -6,16 +6,24 @@ Saturation depends on order: `kernel.finish` proves for each sum that none can h
 """
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from itertools import pairwise
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from archs.yodann.arithmetic import Filters
+from archs.yodann.arithmetic import SUM, Filters
 from archs.yodann.geometry import Cut, Pass
 from archs.yodann.kernel import finish
 from workloads.network import Array
 
 BAND_BYTES = 64 * 2**20
+CACHED_BYTES = 4 * 2**20
+PARTS = 4
+THREADED = 2**16
+"""Outputs of a layer from which two threads share the end of each block."""
 
 
 def convolve(cut: Cut, filters: Filters, pixels: Array) -> tuple[Array, int]:
@@ -26,42 +34,110 @@ def convolve(cut: Cut, filters: Filters, pixels: Array) -> tuple[Array, int]:
     total = np.zeros((cut.outputs, *cut.out), np.int32)
     limited = 0
     dtype = np.float32 if filters.shift == 0 else np.float64
-    for number, each in enumerate(cut.passes):
-        window = _window(each, pixels.astype(dtype, copy=False))
-        weight = _part(each, filters.weight).astype(dtype, copy=False)
-        for group in range(cut.groups):
-            ins, outs = (_range(size, cut.groups, group) for size in (cut.inputs, cut.outputs))
-            chosen = Filters(weight[outs], filters.alpha[outs], filters.beta[outs], filters.shift, True)
-            limited += _group(cut, each, chosen, window[ins], total[outs], number == 0)
+    with ThreadPoolExecutor(2) as threads:
+        for number, each in enumerate(cut.passes):
+            window = _window(each, pixels.astype(dtype, copy=False))
+            weight = _part(each, filters.weight).astype(dtype, copy=False)
+            for group in range(cut.groups):
+                ins, outs = (_range(size, cut.groups, group) for size in (cut.inputs, cut.outputs))
+                chosen = Filters(weight[outs], filters.alpha[outs], filters.beta[outs], filters.shift, True)
+                limited += _group(cut, each, chosen, window[ins], total[outs], number == 0, threads)
     return total, limited
 
 
-def _group(cut: Cut, each: Pass, filters: Filters, image: Array, total: Array, bias: bool) -> int:
+def _group(
+    cut: Cut, each: Pass, filters: Filters, image: Array, total: Array, bias: bool, threads: ThreadPoolExecutor
+) -> int:
     """One pass of one group: add to `total` (co, height, width); returns saturations and clamps."""
     limited = 0
     taps = each.part.height * each.part.width
-    size, wrap, clamp = cut.spec.channels * taps, cut.spec.summer == "wrap", cut.spec.host_add == "clamp"
-    weight = filters.weight.reshape(len(filters.weight), -1)
-    weights = [np.ascontiguousarray(weight[:, first : first + size]) for first in range(0, weight.shape[1], size)]
-    reaches = [_reach(cut, each, image[n * cut.spec.channels :][: cut.spec.channels]) for n in range(len(weights))]
+    wrap, clamp = cut.spec.summer == "wrap", cut.spec.host_add == "clamp"
+    blocks = [Channels.of(cut, each, filters, image, first) for first in range(0, len(image), cut.spec.channels)]
     silent = np.zeros_like(filters.beta)
+    middle = len(total) // 2
+    halves = ((0, middle), (middle, len(total))) if total.size > THREADED else ((0, len(total)),)
     for rows, columns in _columns(cut, each, image):
         part = np.ascontiguousarray(total[:, rows]).reshape(len(total), -1)
-        for number, w in enumerate(weights):
-            block = columns[number * size : (number + 1) * size]
-            reach = reaches[number][:, rows].reshape(1, -1) if filters.shift == 0 else np.abs(w) @ np.abs(block)
-            beta = filters.beta if bias and number == 0 else silent
-            sums = w @ block
-            limited += sum(finish(sums, reach, w, block, taps, filters.alpha, beta, filters.shift, wrap, clamp, part))
+        for number, block in enumerate(blocks):
+            held = columns[block.first * taps :][: block.weight.shape[1]]
+            reach, beta = block.reaches(held, rows), filters.beta if bias and number == 0 else silent
+            span = max(1, CACHED_BYTES // (len(block.ends) * len(total) * held.itemsize))
+            for start in range(0, held.shape[1], span):
+                sums = block.sums(held[:, start : start + span], taps)
+                task = partial(
+                    finish,
+                    sums,
+                    reach,
+                    block.weight,
+                    held,
+                    start,
+                    taps,
+                    filters.alpha,
+                    beta,
+                    filters.shift,
+                    wrap,
+                    clamp,
+                    part,
+                )
+                spread = threads.map if len(halves) > 1 else map
+                limited += sum(sum(limits) for limits in spread(task, halves))
         total[:, rows] = part.reshape(len(total), -1, total.shape[2])
     return limited
 
 
-def _reach(cut: Cut, each: Pass, block: Array) -> Array:
-    """Sum of |pixels| in the window of every output, (1, height, width): that of |terms| where weights are +-1."""
-    plane = np.abs(block).sum(axis=0)
+@dataclass(frozen=True, eq=False)
+class Channels:
+    """A block of input channels, from channel `first` on, and the parts whose sums are taken one by one.
+
+    `reach` (parts, height, width) is the sum of |pixels| in the window of every output: that of |terms| where weights
+    are +-1. More parts prove more sums free of saturation, and cost more products.
+    """
+
+    first: int
+    weight: Array
+    ends: tuple[int, ...]
+    reach: Array | None
+
+    @staticmethod
+    def of(cut: Cut, each: Pass, filters: Filters, image: Array, first: int) -> "Channels":
+        block = image[first : first + cut.spec.channels]
+        weight = filters.weight[:, first : first + len(block)].reshape(len(filters.weight), -1)
+        if filters.shift:
+            return Channels(first, np.ascontiguousarray(weight), (len(block),), None)
+        quarters = np.unique(np.ceil(np.arange(1, PARTS + 1) * len(block) / PARTS)).astype(int)
+        planes = np.stack([_reach(cut, each, part) for part in np.split(block, quarters[:-1])])
+        spread = float(
+            np.sqrt(np.einsum("chw,chw->", block, block) / block[0].size * each.part.height * each.part.width)
+        )
+        whole, ends, reach = float(planes.sum(axis=0).max()), quarters, planes
+        for parts in (1, 2):
+            # four deviations of what parts before and half of this one add up to, beside half its reach
+            if len(quarters) == PARTS and whole / (2 * parts) + 4 * spread * (1 - 0.75 / parts) ** 0.5 < SUM[1]:
+                ends = quarters[PARTS // parts - 1 :: PARTS // parts]
+                reach = planes.reshape(parts, -1, *planes.shape[1:]).sum(axis=1)
+                break
+        return Channels(first, np.ascontiguousarray(weight), tuple(int(end) for end in ends), reach)
+
+    def sums(self, columns: Array, taps: int) -> Array:
+        """(parts, co, pixels)."""
+        sums = np.empty((len(self.ends), len(self.weight), columns.shape[1]), columns.dtype)
+        for part, (start, end) in zip(sums, pairwise((0, *self.ends)), strict=True):
+            np.matmul(self.weight[:, start * taps : end * taps], columns[start * taps : end * taps], out=part)
+        return sums
+
+    def reaches(self, columns: Array, rows: slice) -> Array:
+        """(parts, 1 or co, pixels)."""
+        if self.reach is not None:
+            return np.ascontiguousarray(self.reach[:, rows], np.int32).reshape(len(self.reach), 1, -1)
+        reach: Array = np.abs(self.weight) @ np.abs(columns)
+        return reach.astype(np.int64)[None]
+
+
+def _reach(cut: Cut, each: Pass, channels: Array) -> Array:
+    """Sum of |pixels| in the window of every output, (height, width)."""
+    plane = np.abs(channels).sum(axis=0)
     view = sliding_window_view(plane, (each.part.height, each.part.width))[:: cut.stride[0], :: cut.stride[1]]
-    reach: Array = np.zeros((1, *view.shape[:2]), block.dtype)
+    reach: Array = np.zeros(view.shape[:2], channels.dtype)
     for y in range(each.part.height):
         for x in range(each.part.width):
             reach += view[:, :, y, x]

@@ -312,6 +312,11 @@ def run(spec: Yodann, each: Pass, block: Block, tile: Tile, load: bool) -> Run:
     )
 
 
+def channel_cycles(cut: Cut) -> int:
+    """Rows of all columns times the channels that pass over each."""
+    return sum(run.columns * run.steps * run.inputs for run in cut.runs)
+
+
 def eta_tile(spec: Yodann, each: Pass) -> Fraction:
     """Tiling efficiency as the paper's formula has it: tiles counted as ceil(h / h_max), without their overlap."""
     tiles = ceil(each.height / spec.tile_rows)

@@ -9,12 +9,13 @@ STRETCH = 256
 """Pixels at a time: they stay in the first cache from the bound to the addition."""
 
 
-@nb.njit(cache=True)
+@nb.njit(cache=True, nogil=True)
 def finish(
     sums: Array,
     reach: Array,
     weight: Array,
     columns: Array,
+    start: int,
     taps: int,
     alpha: Array,
     beta: Array,
@@ -22,51 +23,53 @@ def finish(
     wrap: bool,
     clamp_host: bool,
     total: Array,
+    outputs: tuple[int, int],
 ) -> tuple[int, int]:
-    """Scale, truncate and clamp `sums` [co, n] and add them to `total` int32 [co, n].
+    """Scale, truncate and clamp channel sums of m pixels, and add them to those from `start` on of `total` int32 [co, n].
 
-    `sums` are exact, without any saturation on the way. `reach` [1 or co, n] is the sum of |terms|: the positive terms
-    of an output add up to (reach + sum) / 2 and the negative ones to -(reach - sum) / 2, so every prefix of the chip's
-    order lies between them. Only where that leaves Q7.9 are sums taken again in order, channel by channel, from
+    Only for outputs `outputs[0]` to `outputs[1]`, so that threads can share the work.
+
+    `sums` [parts, co, m] are exact sums of consecutive channels, without any saturation on the way; `reach` [parts, 1 or
+    co, n] are the sums of |terms|, int32 or, where sums need it, int64. Within a part the positive terms add up to
+    (reach + sum) / 2 and the negative ones to -(reach - sum) / 2, so every prefix of the chip's order lies between these
+    two beyond the parts before. Only where that leaves Q7.9 are sums taken again in order, channel by channel, from
     `weight` [co, channels * taps] and `columns` [channels * taps, n]. Returns (summer saturations, output clamps).
     """
     saturated, clamped = 0, 0
-    # the scaled sum needs 29 bits: int32 holds it, and the loops below become vector code
+    # the scaled sum needs 29 bits: int32 holds it, and all loops but one become vector code
     held = np.empty(STRETCH, np.int32)
-    for o in range(sums.shape[0]):
-        row = o if reach.shape[0] > 1 else 0
+    base = np.empty(STRETCH, reach.dtype)
+    most = reach.dtype.type(2 * ((1 << (16 + shift)) - 1))
+    for o in range(outputs[0], outputs[1]):
+        row = o if reach.shape[1] > 1 else 0
         factor, offset = np.int32(alpha[o]), np.int32(beta[o]) << np.int32(9)
-        for first in range(0, sums.shape[1], STRETCH):
-            s = sums[o, first : first + STRETCH]
-            h = held[: len(s)]
+        for first in range(start, start + sums.shape[2], STRETCH):
+            last = min(first + STRETCH, start + sums.shape[2])
+            h, b = held[: last - first], base[: last - first]
+            beyond = reach.dtype.type(0)
+            b[:] = 0
+            for g in range(len(sums)):
+                beyond += _add(sums[g, o, first - start : last - start], reach[g, row, first:last], most, b)
             if wrap:
-                _wrap(s, shift, h)
-            elif _beyond(s, reach[row, first : first + STRETCH], shift):
-                saturated += _ordered(weight[o], columns[:, first : first + STRETCH], taps, shift, h)
+                _wrap(b, shift, h)
+            elif beyond > 0:
+                saturated += _ordered(weight[o], columns, first, taps, shift, h)
             else:
-                _whole(s, shift, h)
-            clamped += _scale(h, factor, offset, clamp_host, total[o, first : first + STRETCH])
+                for p in range(len(h)):
+                    h[p] = np.int32(b[p] >> shift)
+            clamped += _scale(h, factor, offset, clamp_host, total[o, first:last])
     return saturated, clamped
 
 
 @nb.njit(cache=True)
-def _beyond(sums: Array, reach: Array, shift: int) -> bool:
-    """Whether any prefix of any sum may leave Q7.9."""
-    most = sums.dtype.type(2 * ((1 << (16 + shift)) - 1))
-    count = np.int32(0)
-    for p in range(len(sums)):
-        count += np.int32(reach[p] + abs(sums[p]) > most)
-    return bool(count > 0)
-
-
-@nb.njit(cache=True)
-def _whole(sums: Array, shift: int, held: Array) -> None:
-    if shift == 0:
-        for p in range(len(sums)):
-            held[p] = np.int32(sums[p])
-    else:
-        for p in range(len(sums)):
-            held[p] = np.int32(np.int64(sums[p]) >> shift)
+def _add(sums: Array, reach: Array, most: np.int64, base: Array) -> np.int64:
+    """Add a part to `base`; at how many pixels a prefix may go beyond `most` / 2."""
+    beyond = base.dtype.type(0)
+    for p in range(len(base)):
+        part = base.dtype.type(sums[p])
+        beyond += base.dtype.type(abs(base[p] + base[p] + part) + reach[p] > most)
+        base[p] += part
+    return beyond  # type: ignore[no-any-return]
 
 
 @nb.njit(cache=True)
@@ -77,14 +80,14 @@ def _wrap(sums: Array, shift: int, held: Array) -> None:
 
 
 @nb.njit(cache=True)
-def _ordered(weight: Array, columns: Array, taps: int, shift: int, held: Array) -> int:
+def _ordered(weight: Array, columns: Array, start: int, taps: int, shift: int, held: Array) -> int:
     """The sums of a stretch of pixels again in the chip's order, limited after every channel; returns saturations."""
     saturated = np.int32(0)
     low, high = columns.dtype.type(-(1 << (16 + shift))), columns.dtype.type((1 << (16 + shift)) - 1)
     acc = np.zeros(len(held), columns.dtype)
     for first in range(0, len(weight), taps):
         for t in range(first, first + taps):
-            w, column = weight[t], columns[t]
+            w, column = weight[t], columns[t, start : start + len(held)]
             for p in range(len(acc)):
                 acc[p] += w * column[p]
         for p in range(len(acc)):
