@@ -127,7 +127,7 @@ def _figures(point: Point) -> dict[str, float | None]:
     settings = spec(point)
     name = point.arch.partition(":")[0]
     plugin = archs.find(name)
-    work = _workload(point.workload, point.seed, point.batch, name if point.numbers else "")
+    work = _workload(point.workload, point.seed, point.batch)
     if point.numbers and hasattr(plugin, "fill"):
         network = fill(plugin.fill(settings, work.network, point.seed), point.seed)
     else:
@@ -150,9 +150,16 @@ def _figures(point: Point) -> dict[str, float | None]:
 
 
 @lru_cache(maxsize=2)
-def _workload(text: str, seed: int, batch: int, machine: str) -> Workload:
+def _workload(text: str, seed: int, batch: int) -> Workload:
     """A workload that points share; two, so that neighbours in the grid find theirs."""
     return sharing.load(text, seed, batch)
+
+
+def forget() -> None:
+    """Begin anew: files may have changed since the last study of this process."""
+    sharing.digest.cache_clear()
+    _workload.cache_clear()
+    _SEEN.clear()
 
 
 _SEEN: dict[str, tuple[tuple[Any, ...], Mapping[str, Array]]] = {}

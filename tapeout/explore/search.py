@@ -18,7 +18,7 @@ from sim.errors import InputError, nearest
 from tapeout.explore import sharing, workers
 from tapeout.explore.front import Front
 from tapeout.explore.methods import Outcome, rounds
-from tapeout.explore.point import DONE, FAILED, Point, Row, code, evaluate, summed
+from tapeout.explore.point import DONE, FAILED, Point, Row, code, evaluate, forget, summed
 from tapeout.explore.space import Assignment, Axis
 from tapeout.explore.store import TEXTS, Store
 from tapeout.explore.study import DENSITIES, Plan, Study
@@ -77,6 +77,7 @@ def explore(plan: Plan, out: Path, jobs: int, scheduler: str | None, told: Progr
         if scheduler is not None:
             executor, jobs = stack.enter_context(workers.cluster(scheduler))
             start = partial(_same, executor)
+        forget()
         seconds = probe(plan)
         _remember(store, study, tally)
         team = workers.Workers(start, jobs, folder, code() if scheduler else "")

@@ -40,7 +40,12 @@ def load(text: str, seed: int, batch: int) -> Workload:
     path = _FOLDER[0] / hashlib.sha256(f"{text} {seed} {batch}".encode()).hexdigest()[:32]
     with _locked(path.with_suffix(".lock")):
         if not path.exists():
-            _write(path, loading.load(text, seed, batch))
+            made = loading.load(text, seed, batch)
+            try:
+                _write(path, made)
+            except OSError:  # no room to share in
+                path.with_suffix(".arrays").unlink(missing_ok=True)
+                return made
     found: Workload = _mapped(path)
     return found
 

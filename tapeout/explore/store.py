@@ -6,6 +6,7 @@ point is done when any study did it.
 """
 
 import hashlib
+import io
 import json
 import os
 import tempfile
@@ -61,11 +62,10 @@ class Store:
         frame = pl.DataFrame([dict(row) for row in rows], schema=kinds).sort("key")
         digest = hashlib.sha256(" ".join(frame["key"]).encode()).hexdigest()[:32]
         path = self.folder / f"{digest}.parquet"
+        whole = io.BytesIO()
+        frame.write_parquet(whole)
         try:
-            with tempfile.TemporaryFile() as buffer:
-                frame.write_parquet(buffer)
-                buffer.seek(0)
-                _write(path, buffer.read())
+            _write(path, whole.getvalue())
         except OSError as error:
             raise InputError(f"{(error.strerror or 'cannot be written').lower()}", where=str(path)) from None
         return path

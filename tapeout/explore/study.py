@@ -82,8 +82,12 @@ class Constraint(Spec):
         if self.least is None and self.most is None:
             raise ValueError("allowed: least, most or both")
         if low > high:
-            raise ValueError(f"nothing is at least {self.least} and at most {self.most}")
+            raise ValueError(f"nothing is at least {_said(self.least)} and at most {_said(self.most)}")
         return self
+
+
+def _said(value: float | str | None) -> str:
+    return value if isinstance(value, str) else f"{value:g}"
 
 
 class Study(Spec):

@@ -107,39 +107,43 @@ class Workers:
 
         An interrupt lets the chunks that are running finish; their rows come before it is raised again.
         """
-        tries: dict[int, int] = {}
         pending: dict[Future[Any], Chunk] = {}
         again: list[Chunk] = []
+        tries: dict[int, int] = {}
         try:
             while True:
                 while len(pending) < 2 * self.jobs and (following := again.pop() if again else next(chunks, None)):
-                    pending[self.executor.submit(chunk, following, self.folder, self.version)] = following
+                    pending[self._submit(following)] = following
                 if not pending:
                     return
                 done, _ = wait(pending, return_when=FIRST_COMPLETED)
                 for future, mine in [(future, pending.pop(future)) for future in done]:
-                    try:
+                    error = future.exception()
+                    if error is None:
                         yield *future.result(), []
-                    except Exception as error:
-                        if not died(error):
-                            raise
-                        tries[id(mine)] = tries.get(id(mine), 0) + 1
-                        if tries[id(mine)] < TRIES:
-                            again.append(mine)
-                        else:
-                            yield [], Cost(0, 0), mine
-                        if isinstance(error, BrokenExecutor):  # takes no more work, and loses what was under way
-                            again += pending.values()
-                            pending.clear()
-                            self.close()
-                            self.executor = self.start()
+                    elif not died(error):
+                        raise error
+                    elif (tried := tries.get(id(mine), 1)) < TRIES:
+                        tries[id(mine)] = tried + 1
+                        again.append(mine)
+                    else:
+                        yield [], Cost(0, 0), mine
         except KeyboardInterrupt:
             running = [future for future in pending if not future.cancel()]
             wait(running)
             yield from ((*future.result(), []) for future in running if not future.exception())
             raise
 
+    def _submit(self, points: Chunk) -> Future[Any]:
+        """Hand out a chunk; a pool that lost a process takes nothing more, and a new one takes its place."""
+        try:
+            return self.executor.submit(chunk, points, self.folder, self.version)
+        except BrokenExecutor:
+            self.close()
+            self.executor = self.start()
+            return self.executor.submit(chunk, points, self.folder, self.version)
 
-def died(error: Exception) -> bool:
+
+def died(error: BaseException) -> bool:
     """Whether a chunk failed because its worker died."""
     return isinstance(error, BrokenExecutor) or type(error).__name__ in ("KilledWorker", "CancelledError")
