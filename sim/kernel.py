@@ -105,9 +105,11 @@ def _wait(buffer: Any, first: int, end: int, i: int, stages: Any, fifos: Any, pr
         my_kind, my_rate = fifos[e, TAKE_KIND if inputs else PUT_KIND], fifos[e, TAKE if inputs else PUT]
         their_kind, their_rate = fifos[e, PUT_KIND if inputs else TAKE_KIND], fifos[e, PUT if inputs else TAKE]
         there = fifos[e, INITIAL] if inputs else fifos[e, DEPTH] - fifos[e, INITIAL]
+        met = max(0, _tokens(my_kind, my_rate, prefix, first) - there)
         for k in range(first, end):
             need = _tokens(my_kind, my_rate, prefix, k + 1) - there
-            if need > 0:
+            if need > met:  # else the firing before has waited for it
+                met = need
                 seen[e] = _first(their_kind, their_rate, prefix, need, seen[e])
                 _raise_row(buffer, (k - first) * lanes, lanes, times, base + seen[e] * other, other, delay)
 
