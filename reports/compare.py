@@ -151,7 +151,11 @@ def table(found: Comparison) -> str:
     order = [entry for entry in found.order() if entry.parts]
     lines = [found.title, "", columns(HEAD, [_row(found, entry) for entry in order], left=3), ""]
     lines += [columns(FACTS, [_facts(found, entry) for entry in order], left=2), ""]
-    lines += [f"not possible: {entry.name}: {entry.refused}" for entry in found.entries if entry.refused]
+    refused: dict[str, list[str]] = {}
+    for entry in found.entries:
+        if entry.refused:
+            refused.setdefault(entry.refused, []).append(entry.name)
+    lines += [f"not possible: {'; '.join(names)}: {why}" for why, names in refused.items()]
     lines += [f"not ranked: {entry.name}: ran {entry.covered:.1%} of the MACs" for entry in order if not entry.whole]
     lines += [f"not separable: {one}" for one in _unseparated(found)]
     notes: dict[str, list[str]] = {}

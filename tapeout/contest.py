@@ -53,7 +53,8 @@ class Plan:
 FC_AS_CONV = Share("", "convolutions", {}, "fully connected layers as convolutions over one position")
 IM2COL = "convolutions as one product an output pixel: each patch is loaded again as a vector"
 FIXED = "weights as 12-bit numbers on the fixed-point baseline of its paper: binary weights are its point"
-BINARISED = "weights replaced by their signs and one magnitude an output: other numbers than the artifact's"
+TAKES: dict[str, Settings] = {"yodann": {"large_kernels": "split"}, "fused": {"overflow": "stream"}}
+"""Settings with which a machine runs what it otherwise refuses, at its own cost and with the same numbers."""
 
 TASKS: dict[str, tuple[Plan, ...]] = {
     "digits": (
@@ -160,13 +161,27 @@ def _run(plan: Plan, batch: int, timing_only: bool) -> tuple[Part, ...]:
         if not hasattr(archs.find(share.machine.partition(":")[0]), "SPEC"):
             raise InputError("this machine has no model yet", where=share.machine)
         work = form(plan.artifact, share.form, batch)
-        result = session.run(share.machine, work, settings=share.settings, timing_only=timing_only)
+        if timing_only:
+            _check_binary(share.machine, work.network)
+        settings = {**TAKES.get(share.machine.partition(":")[0], {}), **share.settings}
+        result = session.run(share.machine, work, settings=settings, timing_only=timing_only)
         mine = ran(result)
         if mine & taken:
             raise InputError(f"two machines ran {', '.join(sorted(mine & taken))}", where=plan.name)
         taken |= mine
         parts.append(Part(share.machine, result, share.expanded, link_bits(work.network, mine)))
     return tuple(parts)
+
+
+def _check_binary(machine: str, network: Network) -> None:
+    """Without numbers a machine of binary weights does not see what it is given: refuse what is known to be other."""
+    spec = archs.settings(*session.named(machine), {})
+    if getattr(spec, "weights", "") != "binary":
+        return
+    for layer in network.layers:
+        known = (layer.density or {}).get("weight", 1.0) < 1 or (layer.bits or {}).get("weight", 1) > 1
+        if known and network.macs(layer.name):
+            raise InputError(f"{layer.name}: its weights are not binary", where=machine)
 
 
 @cache
