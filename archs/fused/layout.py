@@ -99,10 +99,18 @@ def sizes(spec: FusedSpec, costs: Costs) -> Sizes:
 def cut(spec: FusedSpec, costs: Costs) -> Sizes:
     """The partition with the least DRAM bytes whose groups all fit; a layer too big on its own streams its weights."""
 
+    full: dict[int, int] = {}
+
     def price(first: int, last: int) -> int | None:
+        if first < full.get(last, 0):  # weights and carried rows only grow with more layers in front
+            return None
         if last - first > 1 and costs.weights(first, last) > spec.on_chip:
+            full[last] = first
             return None
         moved, _, _, storage = costs(first, last)
+        if last - first > 1 and storage.weights + storage.reuse + storage.overlap > spec.on_chip:
+            full[last] = first
+            return None
         if storage.total <= spec.on_chip:
             return moved + storage.weights
         if last - first > 1 or (alone := _alone(spec, storage)) is None:

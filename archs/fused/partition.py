@@ -7,6 +7,7 @@ partition that fits, group by group, is a shortest path.
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 from archs.fused.pyramid import Scheme, pyramids
@@ -36,12 +37,13 @@ class Costs:
     scheme: Scheme
     precision: Precision
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "_known", {})
+    @cached_property
+    def _known(self) -> dict[tuple[int, int], tuple[int, int, int, Storage]]:
+        return {}
 
     def __call__(self, first: int, last: int) -> tuple[int, int, int, Storage]:
         """(transfer bytes, reuse bytes, extra MACs, storage) of units `first` to `last` (exclusive) as one group."""
-        known: dict[tuple[int, int], tuple[int, int, int, Storage]] = getattr(self, "_known")  # noqa: B009
+        known = self._known
         if (first, last) not in known:
             group = self.stack.group(first, last)
             shape = pyramids(group, self.tile, self.scheme)
@@ -51,8 +53,13 @@ class Costs:
 
     def weights(self, first: int, last: int) -> int:
         """Weight bytes of units `first` to `last` (exclusive)."""
+        return sum(self.unit_weights[first:last])
+
+    @cached_property
+    def unit_weights(self) -> tuple[int, ...]:
+        """Weight bytes of every unit."""
         bits = self.precision.weight_bits
-        return sum(-(-weight_bits(node, bits) // 8) for unit in self.stack.units[first:last] for node in unit)
+        return tuple(sum(-(-weight_bits(node, bits) // 8) for node in unit) for unit in self.stack.units)
 
     def point(self, sizes: Sizes) -> Point:
         """A whole partition."""
@@ -125,12 +132,13 @@ def front(costs: Costs) -> list[Point]:
 def least_transfer(units: int, cost: Callable[[int, int], int | None]) -> Sizes | None:
     """The partition with the least summed cost; `cost(first, last)` is None where that group does not fit.
 
-    Groups run one after another, so each has the whole chip to itself. Fewer groups win a tie.
+    Groups run one after another, so each has the whole chip to itself. Fewer groups win a tie. `cost` is asked for
+    longer and longer groups that end at `last`.
     """
     best: list[tuple[int, int, Sizes] | None] = [(0, 0, ())]
     for last in range(1, units + 1):
         choices = []
-        for first in range(last):
+        for first in reversed(range(last)):
             before, price = best[first], cost(first, last)
             if before is not None and price is not None:
                 choices.append((before[0] + price, before[1] + 1, (*before[2], last - first)))

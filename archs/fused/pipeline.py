@@ -28,14 +28,21 @@ def homes(group: Group, mode: str = "lockstep") -> tuple[Home, ...]:
     for node in group.nodes:
         before = {owner[name] for name in node.inputs if name in owner}
         own = node.kind == "conv" or not before or (node.kind == "pool" and mode == "free")
-        depth = _depths(graph)
-        home = node.name if own else max(before, key=lambda name: (depth[name], list(members).index(name)))
+        home = node.name if own else _deepest(graph, before)
         members.setdefault(home, []).append(node)
         owner[node.name] = home
         graph.add_node(home)
         graph.add_edges_from((name, home) for name in before if name != home)
     depth = _depths(graph)
     return tuple(Home(name, tuple(nodes), depth[name]) for name, nodes in members.items())
+
+
+def _deepest(graph: "nx.DiGraph[str]", names: set[str]) -> str:
+    """The deepest of these stages, the latest one of equals."""
+    if len(names) == 1:
+        return next(iter(names))
+    depth, order = _depths(graph), {name: n for n, name in enumerate(graph)}
+    return max(names, key=lambda name: (depth[name], order[name]))
 
 
 def _depths(graph: "nx.DiGraph[str]") -> dict[str, int]:

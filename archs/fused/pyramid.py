@@ -91,7 +91,10 @@ def _first(span: Span) -> Ints:
 
 def pyramids(group: Group, tile: int, scheme: Scheme) -> Pyramids:
     """The pyramids of `group` for final tiles of `tile` x `tile`."""
-    return Pyramids(group, tile, scheme, _axis(group, tile, scheme, 0), _axis(group, tile, scheme, 1))
+    rows = _axis(group, tile, scheme, 0)
+    square = all(node.windows[0] == node.windows[1] for node in group.nodes)
+    square = square and all(shape[1] == shape[2] for shape in group.shapes.values())
+    return Pyramids(group, tile, scheme, rows, rows if square else _axis(group, tile, scheme, 1))
 
 
 def _axis(group: Group, tile: int, scheme: Scheme, axis: int) -> dict[str, Span]:
@@ -113,7 +116,7 @@ def _axis(group: Group, tile: int, scheme: Scheme, axis: int) -> dict[str, Span]
 
 def _behind(readers: list[tuple[Span, Window]], size: int, leaves: bool, scheme: Scheme) -> Span:
     """The span of a map from those of its readers. A map that also leaves the group is computed to its end."""
-    needs = [np.clip(span.low * w.stride - w.before, 0, size) for span, w in readers]
+    needs = [(span.low * w.stride - w.before).clip(0, size) for span, w in readers]
     reaches = [_reach(span, w, size) for span, w in readers]
     idle = [span.fresh == 0 for span, _ in readers]
     if scheme == "recompute":
@@ -136,7 +139,7 @@ def _behind(readers: list[tuple[Span, Window]], size: int, leaves: bool, scheme:
 def _reach(span: Span, window: Window, size: int) -> Ints:
     """One past the last value that a reader has looked at after each pyramid."""
     end = (span.high - 1) * window.stride + window.reach - window.before
-    return np.clip(np.where(span.high > 0, end, 0), 0, size)
+    return np.where(span.high > 0, end, 0).clip(0, size)
 
 
 def sides(group: Group, tile: int) -> dict[str, int]:
