@@ -217,7 +217,8 @@ def chunk(points: Sequence[tuple[str, Point]], folder: str, made_by: str) -> tup
     """
     if made_by and code() != made_by:
         raise InputError("runs another version of this code than the study", where="worker")
-    sharing.use(folder)
+    if sharing.use(folder):
+        forget()
     began, used = perf_counter(), process_time()
     rows = [evaluate(point, key) for key, point in points]
     return rows, Cost(perf_counter() - began, process_time() - used)

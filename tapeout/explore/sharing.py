@@ -18,13 +18,21 @@ from typing import Any
 from workloads import load as loading
 from workloads.load import Workload
 
+_RUN: list[str] = [""]
 _FOLDER: list[Path] = []
 ALIGNMENT = 64
 
 
-def use(folder: str) -> None:
-    """Share networks through `folder`; one that is not there (another machine): keep them to this process."""
+def use(folder: str) -> bool:
+    """Share networks through `folder`; one that is not there (another machine): keep them to this process.
+
+    Whether that is another run than before, so that what was kept of files that may have changed must go.
+    """
+    if _RUN[0] == folder:
+        return False
+    _RUN[0] = folder
     _FOLDER[:] = [Path(folder)] if folder and Path(folder).is_dir() else []
+    return True
 
 
 @cache

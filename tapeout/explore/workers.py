@@ -72,6 +72,19 @@ def _follow(driver: BaseProcess) -> None:
     os._exit(1)
 
 
+class Dask(Executor):
+    """A dask client's executor, which cannot be told to cancel."""
+
+    def __init__(self, client: Executor) -> None:
+        self.client = client
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        return self.client.submit(fn, *args, **kwargs)
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        self.client.shutdown(wait)
+
+
 @contextmanager
 def cluster(address: str) -> Iterator[tuple[Executor, int]]:
     """A dask cluster's workers as an executor, and how many threads they have."""
@@ -88,7 +101,7 @@ def cluster(address: str) -> Iterator[tuple[Executor, int]]:
         threads = sum(client.nthreads().values())
         if not threads:
             raise InputError("the cluster has no workers", where=address)
-        yield client.get_executor(pure=False), threads
+        yield Dask(client.get_executor(pure=False)), threads
 
 
 class Workers:
