@@ -184,22 +184,30 @@ def import_(
 def compress(
     workload: Annotated[str, typer.Argument(help="A zoo name, network file or saved folder.")],
     apply: Annotated[
-        list[str], typer.Option(metavar="'FAMILY(KEY=VALUE, ...)'", help="A step; repeatable, applied in order.")
-    ],
+        list[str] | None,
+        typer.Option(metavar="'FAMILY(KEY=VALUE, ...)'", help="A step; repeatable, applied in order."),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of everything that is drawn.")] = 0,
     factored: Annotated[bool, typer.Option("--factored", help="Low-rank layers as chains of small layers.")] = False,
+    lower: Annotated[
+        str | None, typer.Option(metavar="im2col", help="Convolutions as matrices, for matrix-vector machines.")
+    ] = None,
     out: Out = None,
     as_json: Json = False,
 ) -> None:
     """Compress a network step by step; layers without weights get seeded ones. --out writes a folder that runs."""
     from reports import networks
     from workloads import generate, load, save
+    from workloads import lower as ways
     from workloads.compress import factored as chains
     from workloads.compress import steps
 
-    found = load.load(workload, seed)
+    if lower not in (None, "im2col"):
+        raise InputError(f"found {lower!r}; allowed: im2col", where="--lower")
+    found, apply = load.load(workload, seed), apply or []
     made = steps.compress(generate.fill(found.network, seed), [steps.parse_step(text) for text in apply], seed)
     network = chains.factored(made.network) if factored else made.network
+    network = ways.lowered(network) if lower else network
     if out:
         save.save(network, out, f"{found.source}; {'; '.join(apply)}; seed {seed}")
         typer.echo(f"wrote {out}", err=True)

@@ -1,0 +1,60 @@
+"""`tapeout import` and `tapeout compress`: from a network file to rows, from rows to a folder that runs."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+from sim.errors import InputError
+from tapeout import cli
+from tapeout.cli import parse_shapes
+from workloads.load import load
+from workloads.save import read_saved
+
+LIGHT = Path(onnx.__file__).parent / "backend/test/data/light"
+
+
+def test_import_prints_the_promised_json(capsys: pytest.CaptureFixture[str]) -> None:
+    cli.import_(str(LIGHT / "light_squeezenet.onnx"), shape=["data_0=1,3,224,224"], as_json=True)
+    found = json.loads(capsys.readouterr().out)
+    assert {"layers", "total", "approximated", "unsupported"} <= found.keys()
+    assert set(found["layers"][0]) == {"name", "op", "shape", "params", "macs", "zeros", "distinct", "encoding"}
+    assert found["total"]["macs"] == 349_151_936
+
+
+def test_import_writes_a_folder_that_loads(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    cli.import_("neuraltalk-we", out=tmp_path / "we")
+    assert "total: 2,458,200 parameters, 2,457,600 MACs" in capsys.readouterr().out
+    one, two = load("neuraltalk-we").network, read_saved(tmp_path / "we").network
+    assert np.array_equal(one.layer("We").array("weight"), two.layer("We").array("weight"))
+
+
+def test_compress_writes_a_folder_that_runs_on_eie(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    steps = ["prune(density=0.1)", "share(bits=4)"]
+    cli.compress("lenet-300-100-dense", steps, out=tmp_path / "net", as_json=True)
+    rows = json.loads(capsys.readouterr().out)["layers"]
+    assert [row["format"] for row in rows] == ["gaps"] * 3
+    from tapeout import run
+
+    result = run("eie", str(tmp_path / "net"), timing_only=True)
+    assert sum(layer["macs"] for layer in result.layers if "skipped" not in layer) == 266_200
+
+
+def test_a_lowered_convolution_runs_on_a_matrix_vector_machine(tmp_path: Path) -> None:
+    cli.compress("bc-svhn-yodann", None, lower="im2col", out=tmp_path)
+    kinds = {layer.op.kind for layer in read_saved(tmp_path).network.layers}
+    assert "conv" not in kinds
+    assert {"unroll", "linear"} <= kinds
+
+
+def test_mistakes_are_one_line() -> None:
+    assert parse_shapes(["x=1,3,48,192"]) == {"x": (1, 3, 48, 192)}
+    for text in ("x", "x=", "x=1,b", "=1,2"):
+        with pytest.raises(InputError, match="--shape: found"):
+            parse_shapes([text])
+    with pytest.raises(InputError, match="--lower: found 'fft'"):
+        cli.compress("lenet5", None, lower="fft")
+    with pytest.raises(InputError, match="unknown family"):
+        cli.compress("lenet5", ["prone"])
