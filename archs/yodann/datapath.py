@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
+from math import prod
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -20,7 +21,7 @@ from archs.yodann.kernel import finish
 from workloads.network import Array
 
 BAND_BYTES = 64 * 2**20
-CACHED_BYTES = 4 * 2**20
+SUM_BYTES = 16 * 2**20
 PARTS = 4
 THREADED = 2**16
 """Outputs of a layer from which two threads share the end of each block."""
@@ -52,8 +53,9 @@ def _group(
     limited = 0
     taps = each.part.height * each.part.width
     wrap, clamp = cut.spec.summer == "wrap", cut.spec.host_add == "clamp"
-    blocks = [Channels.of(cut, each, filters, image, first) for first in range(0, len(image), cut.spec.channels)]
+    blocks = _blocks(cut, each, filters, image)
     silent = np.zeros_like(filters.beta)
+    room = np.empty(max(SUM_BYTES // image.itemsize, PARTS * len(total)), image.dtype)
     middle = len(total) // 2
     halves = ((0, middle), (middle, len(total))) if total.size > THREADED else ((0, len(total)),)
     for rows, columns in _columns(cut, each, image):
@@ -61,9 +63,9 @@ def _group(
         for number, block in enumerate(blocks):
             held = columns[block.first * taps :][: block.weight.shape[1]]
             reach, beta = block.reaches(held, rows), filters.beta if bias and number == 0 else silent
-            span = max(1, CACHED_BYTES // (len(block.ends) * len(total) * held.itemsize))
+            span = max(1, SUM_BYTES // (len(block.ends) * len(total) * held.itemsize))
             for start in range(0, held.shape[1], span):
-                sums = block.sums(held[:, start : start + span], taps)
+                sums = block.sums(held[:, start : start + span], taps, room)
                 task = partial(
                     finish,
                     sums,
@@ -98,29 +100,10 @@ class Channels:
     ends: tuple[int, ...]
     reach: Array | None
 
-    @staticmethod
-    def of(cut: Cut, each: Pass, filters: Filters, image: Array, first: int) -> "Channels":
-        block = image[first : first + cut.spec.channels]
-        weight = filters.weight[:, first : first + len(block)].reshape(len(filters.weight), -1)
-        if filters.shift:
-            return Channels(first, np.ascontiguousarray(weight), (len(block),), None)
-        quarters = np.unique(np.ceil(np.arange(1, PARTS + 1) * len(block) / PARTS)).astype(int)
-        planes = np.stack([_reach(cut, each, part) for part in np.split(block, quarters[:-1])])
-        spread = float(
-            np.sqrt(np.einsum("chw,chw->", block, block) / block[0].size * each.part.height * each.part.width)
-        )
-        whole, ends, reach = float(planes.sum(axis=0).max()), quarters, planes
-        for parts in (1, 2):
-            # four deviations of what parts before and half of this one add up to, beside half its reach
-            if len(quarters) == PARTS and whole / (2 * parts) + 4 * spread * (1 - 0.75 / parts) ** 0.5 < SUM[1]:
-                ends = quarters[PARTS // parts - 1 :: PARTS // parts]
-                reach = planes.reshape(parts, -1, *planes.shape[1:]).sum(axis=1)
-                break
-        return Channels(first, np.ascontiguousarray(weight), tuple(int(end) for end in ends), reach)
-
-    def sums(self, columns: Array, taps: int) -> Array:
-        """(parts, co, pixels)."""
-        sums = np.empty((len(self.ends), len(self.weight), columns.shape[1]), columns.dtype)
+    def sums(self, columns: Array, taps: int, room: Array) -> Array:
+        """(parts, co, pixels), written to `room`."""
+        shape = len(self.ends), len(self.weight), columns.shape[1]
+        sums = room[: prod(shape)].reshape(shape)
         for part, (start, end) in zip(sums, pairwise((0, *self.ends)), strict=True):
             np.matmul(self.weight[:, start * taps : end * taps], columns[start * taps : end * taps], out=part)
         return sums
@@ -133,14 +116,45 @@ class Channels:
         return reach.astype(np.int64)[None]
 
 
-def _reach(cut: Cut, each: Pass, channels: Array) -> Array:
-    """Sum of |pixels| in the window of every output, (height, width)."""
-    plane = np.abs(channels).sum(axis=0)
-    view = sliding_window_view(plane, (each.part.height, each.part.width))[:: cut.stride[0], :: cut.stride[1]]
-    reach: Array = np.zeros(view.shape[:2], channels.dtype)
+def _blocks(cut: Cut, each: Pass, filters: Filters, image: Array) -> list[Channels]:
+    """The blocks of input channels of a group, each in as few parts as seem to prove its sums free of saturation."""
+    size, taps = cut.spec.channels, each.part.height * each.part.width
+    firsts = range(0, len(image), size)
+    weights = [np.ascontiguousarray(filters.weight[:, f : f + size].reshape(len(filters.weight), -1)) for f in firsts]
+    if filters.shift:
+        ends = [(min(size, len(image) - f),) for f in firsts]
+        return [Channels(f, w, e, None) for f, w, e in zip(firsts, weights, ends, strict=True)]
+    starts = [f + np.unique(np.arange(PARTS) * min(size, len(image) - f) // PARTS) for f in firsts]
+    planes = _reach(cut, each, np.add.reduceat(np.abs(image), np.concatenate(starts), axis=0))
+    energy = np.add.reduceat(np.einsum("chw,chw->c", image, image), firsts) / image[0].size * taps
+    found, done = [], 0
+    for first, weight, start, spread in zip(firsts, weights, starts, np.sqrt(energy), strict=True):
+        parts = _parts(planes[done : done + len(start)], float(spread))
+        bounds = [*start[:: len(start) // parts], first + weight.shape[1] // taps]
+        reach = np.add.reduceat(planes[done : done + len(start)], range(0, len(start), len(start) // parts), axis=0)
+        found.append(Channels(first, weight, tuple(int(end) - first for end in bounds[1:]), reach))
+        done += len(start)
+    return found
+
+
+def _parts(planes: Array, spread: float) -> int:
+    """How many parts to sum one by one. A guess that costs time where it is wrong, and nothing else."""
+    whole = float(planes.sum(axis=0).max())
+    for parts in (1, 2):
+        # four deviations of what the parts before and half of this one add up to, beside half its reach
+        if len(planes) % parts == 0 and whole / (2 * parts) + 4 * spread * (1 - 0.75 / parts) ** 0.5 < SUM[1]:
+            return parts
+    return len(planes)
+
+
+def _reach(cut: Cut, each: Pass, planes: Array) -> Array:
+    """Sums of the planes in the window of every output, (planes, height, width)."""
+    view = sliding_window_view(planes, (each.part.height, each.part.width), axis=(1, 2))
+    view = view[:, :: cut.stride[0], :: cut.stride[1]]
+    reach: Array = np.zeros(view.shape[:3], planes.dtype)
     for y in range(each.part.height):
         for x in range(each.part.width):
-            reach += view[:, :, y, x]
+            reach += view[..., y, x]
     return reach
 
 
