@@ -17,7 +17,7 @@ demo: $(READY)  ## classify real digits on EIE, then one layer of the paper's
 	$(BIN)/python -m tapeout.demo
 
 test: $(READY)  ## every suite
-	$(BIN)/python -m pytest -n 2 --dist loadgroup
+	$(BIN)/python -m pytest -n 2 --dist loadgroup --durations 10
 
 check: $(READY)  ## format, lint, types, layers
 	$(BIN)/ruff format --check .
