@@ -3,7 +3,7 @@
 Everything that timing, numbers and reports share is decided here once, refusals included.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import prod
 from weakref import WeakKeyDictionary
@@ -107,15 +107,12 @@ def cut(spec: FusedSpec, costs: Costs) -> Sizes:
         if last - first > 1 and costs.weights(first, last) > spec.on_chip:
             full[last] = first
             return None
-        moved, _, _, storage = costs(first, last)
+        storage = costs(first, last)[3]
         if last - first > 1 and storage.weights + storage.reuse + storage.overlap > spec.on_chip:
             full[last] = first
             return None
-        if storage.total <= spec.on_chip:
-            return moved + storage.weights
-        if last - first > 1 or (alone := _alone(spec, storage)) is None:
-            return None
-        return transfer(alone) + _weight_trips(alone) * alone.weight_bytes
+        found = fitted(spec, storage)
+        return None if found is None else moved(found)
 
     best = least_transfer(len(costs.stack.units), price)
     if best is None:
@@ -123,28 +120,34 @@ def cut(spec: FusedSpec, costs: Costs) -> Sizes:
     return best
 
 
-def _alone(spec: FusedSpec, storage: Storage) -> Storage | None:
-    """A layer that does not fit with its weights, streaming them: in the fewest tiles that fit, for the fewest trips."""
-    sides = storage.group.last.shape[1:]
-    tried = 0
-    for count in range(1, max(sides) + 1):
-        tile = -(-max(sides) // count)
-        if tile != tried:
-            tried = tile
-            found = replace(storage, pyramids=pyramids(storage.group, tile, storage.pyramids.scheme), streamed=True)
-            if found.total <= spec.on_chip:
-                return found
-    return None
+def moved(storage: Storage) -> int:
+    """DRAM bytes of a group for one image, weights included: once, or for every pyramid where they are streamed."""
+    rows, columns = storage.pyramids.count
+    return transfer(storage) + storage.weight_bytes * (rows * columns if storage.streamed else 1)
+
+
+def fitted(spec: FusedSpec, storage: Storage) -> Storage | None:
+    """The way to run a group that fits and moves least; None where nothing does.
+
+    A single layer may stream its weights, in tiles of any size: it does where it does not fit otherwise, or where its
+    stride leaves values unseen, of which smaller tiles read fewer.
+    """
+    ways = [storage] if storage.total <= spec.on_chip else []
+    gaps = any(w.stride > w.reach for node in storage.group.nodes for w in node.windows)
+    if len(storage.group.heads) == 1 and (gaps or not ways):
+        ways += [way for way in _streams(storage) if way.total <= spec.on_chip]
+    return min(ways, key=moved, default=None)
+
+
+def _streams(storage: Storage) -> Iterator[Storage]:
+    """A group that streams its weights, in tiles from the whole map down."""
+    most = max(storage.group.last.shape[1:])
+    for tile in sorted({-(-most // count) for count in range(1, most + 1)}, reverse=True):
+        yield replace(storage, pyramids=pyramids(storage.group, tile, storage.pyramids.scheme), streamed=True)
 
 
 def _room(spec: FusedSpec) -> Callable[[Storage], float]:
     return lambda storage: spec.on_chip - _streamed(storage).total
-
-
-def _weight_trips(storage: Storage) -> int:
-    """How often streamed weights are read: once a pyramid that computes anything."""
-    rows, columns = storage.pyramids.count
-    return rows * columns
 
 
 def _streamed(storage: Storage) -> Storage:
@@ -164,13 +167,15 @@ def _fused(spec: FusedSpec, found: Stack, wanted: Sizes, precision: Precision, c
             notes.append(f"cut into groups {list(wanted)}: {_what(over[0])} did not fit")
         elif len(wanted) > 1:
             notes.append(f"cut into groups {list(wanted)}: they move fewer bytes than one group")
+    cutting = spec.overflow == "cut" or spec.partition == "best"
     for i, storage in enumerate(rows):
-        if storage.total > spec.on_chip:
-            alone = _alone(spec, storage) if spec.overflow == "cut" or spec.partition == "best" else None
-            rows[i] = alone or _streamed(storage)
-            if rows[i].total > spec.on_chip:
-                raise _shortfall(spec, rows[i])
-            notes.append(f"weights of {_span(storage.group)} are streamed: {_what(storage)} did not fit")
+        rows[i] = (cutting and fitted(spec, storage)) or (
+            storage if storage.total <= spec.on_chip else _streamed(storage)
+        )
+        if rows[i].total > spec.on_chip:
+            raise _shortfall(spec, rows[i])
+        if rows[i].streamed:
+            notes.append(f"weights of {_span(storage.group)} are streamed: {_what(storage)}")
     given = asked(spec, tuple(node for storage in rows for node in storage.group.convs))
     parts = tuple(Part(s.group, s.pyramids, s, unrolls(spec, s.pyramids, precision, given)) for s in rows)
     return Layout(found, parts, wanted, precision, (*notes, *_beyond(parts)))
