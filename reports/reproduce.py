@@ -71,7 +71,9 @@ def records(found: Sequence[Measured]) -> list[dict[str, Any]]:
 
 
 def save(found: Sequence[Measured], out: Path) -> list[Path]:
-    """Write reproduce.json and reproduce.csv into `out`."""
+    """Write the rows as JSON and CSV, and the validation page with its picture, into `out`."""
+    from reports import validation
+
     out.mkdir(parents=True, exist_ok=True)
     plain, text = records(found), io.StringIO()
     if plain:
@@ -80,4 +82,4 @@ def save(found: Sequence[Measured], out: Path) -> list[Path]:
         writer.writerows(plain)
     (out / "reproduce.json").write_text(json.dumps(plain, indent=2) + "\n")
     (out / "reproduce.csv").write_text(text.getvalue())
-    return [out / "reproduce.json", out / "reproduce.csv"]
+    return [out / "reproduce.json", out / "reproduce.csv", *(validation.write(plain, out) if plain else [])]
