@@ -130,6 +130,9 @@ def test_alexnet_lock_step(alexnet: Network) -> None:
     asked = {"layers": "conv1..pool2", "groups": 1}
     assert cycles(alexnet, **asked, unroll={"conv1": "48x3", "conv2": "7x48"}) == 427379
     assert cycles(alexnet, **asked, unroll="[48x3, 43x8]") == 423029
+    assert cycles(alexnet, **asked, unroll={"conv1": [48, 3], "conv2": [43, 8]}) == 423029
+    assert cycles(alexnet, **asked, unroll=[[48, 3], [43, 8]]) == 423029
+    assert cycles(alexnet, **asked, unroll="[8, 3]") == cycles(alexnet, **asked, unroll="8x3")
 
 
 def test_transfer_by_every_convention(vgg: Network, alexnet: Network) -> None:
@@ -162,7 +165,16 @@ def test_the_loops_of_the_baseline_read_their_inputs_again(vgg: Network) -> None
 def test_storage_rule_and_overlap(vgg: Network, alexnet: Network) -> None:
     found = one(stack(vgg, VGG))
     assert (found.reuse, found.overlap, found.weights) == (362496, 5568, 2218752)
-    held = [2 * 3 * 14**2, 2 * 64 * 13**2, 64 * 12**2, 2 * 64 * 6**2, 2 * 128 * 5**2, 128 * 4**2, 2 * 128 * 2**2, 2 * 256]
+    held = [
+        2 * 3 * 14**2,
+        2 * 64 * 13**2,
+        64 * 12**2,
+        2 * 64 * 6**2,
+        2 * 128 * 5**2,
+        128 * 4**2,
+        2 * 128 * 2**2,
+        2 * 256,
+    ]
     assert found.tiles == 5568 + 4 * sum(held)
     found = one(stack(alexnet, "conv1..pool2", 1))
     rows = {name: 4 * (c.top + c.left) for name, c in carried(found.group, 1).items()}

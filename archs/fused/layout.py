@@ -232,11 +232,13 @@ def asked(spec: FusedSpec, convs: tuple[Node, ...]) -> dict[str, Unroll] | None:
                 if name not in names:
                     raise InputError(f"{name} is no convolution of this run; {nearest(name, names)}", setting="unroll")
             return {name: factors(_entry(table, name)) for name in names}
+        case (int(tm), int(tn)):
+            return {node.name: (tm, tn) for node in convs}
         case rows:
             return _in_order(rows, convs)
 
 
-def _entry(table: Mapping[str, str], name: str) -> str:
+def _entry(table: Mapping[str, str | Unroll], name: str) -> str | Unroll:
     if name not in table:
         raise InputError(f"no factors for {name}; {nearest(name, table)}", setting="unroll")
     return table[name]

@@ -26,8 +26,14 @@ class FusedSpec(Spec):
     scheme: Literal["reuse", "recompute", "baseline"] = "reuse"
     tile: Positive | None = None
     """Side of the final output tile; of the convolution's output tile in the baseline. Default 1, baseline 28."""
-    unroll: str | dict[str, str] | tuple[str | tuple[Positive, Positive], ...] = "balance"
-    """`balance` under the DSP budget, `64x9` for every layer, `{conv1_1: 3x3, ...}` or one per convolution in order."""
+    unroll: (
+        str
+        | tuple[Positive, Positive]
+        | dict[str, str | tuple[Positive, Positive]]
+        | tuple[str | tuple[Positive, Positive], ...]
+    ) = "balance"
+    """`balance` under the DSP budget, `64x9` for every layer, `{conv1_1: 3x3, ...}` or one per convolution in order; a
+    pair may be `[64, 9]` too."""
     dsps: Positive = 2880
     """DSP48 slices that `balance` may use: 64 x 9 fp32 multiply-accumulates, as in the published VGG baseline."""
     precision: Literal["float32", "fixed16", "fixed8"] = "float32"
@@ -59,7 +65,7 @@ class FusedSpec(Spec):
 
     @field_validator("unroll")
     @classmethod
-    def _factors(cls, value: str | dict[str, str] | tuple[object, ...]) -> object:
+    def _factors(cls, value: str | dict[str, object] | tuple[object, ...]) -> object:
         texts = value.values() if isinstance(value, dict) else value if isinstance(value, tuple) else (value,)
         for text in texts:
             if isinstance(text, str) and text != "balance" and not _UNROLL.fullmatch(text):
@@ -76,6 +82,8 @@ class FusedSpec(Spec):
 
 def _tuples(value: object) -> object:
     """Lists, at any depth, as tuples."""
+    if isinstance(value, dict):
+        return {name: _tuples(item) for name, item in value.items()}
     return tuple(_tuples(item) for item in value) if isinstance(value, list | tuple) else value
 
 
