@@ -48,7 +48,7 @@ def machine(spec: FinnSpec) -> Machine:
 
 def fill(spec: FinnSpec, network: Network, seed: int) -> Network:
     """A network of shapes with seeded whole weights and thresholds; any other as it is."""
-    return filled(network, _precision(spec), seed)
+    return filled(network, precision(spec), seed)
 
 
 def skips(spec: FinnSpec, network: Network) -> dict[str, str]:
@@ -147,12 +147,12 @@ def extras(
     }
 
 
-def _precision(spec: FinnSpec) -> dict[str, int | None]:
+def precision(spec: FinnSpec) -> dict[str, int | None]:
     return {"weight": spec.weight_bits, "activation": spec.activation_bits, "input": spec.input_bits}
 
 
 def _chain(spec: FinnSpec, network: Network) -> Chain:
-    return chain(streamlined(network), _precision(spec))
+    return chain(streamlined(network), precision(spec))
 
 
 def _pipeline(spec: FinnSpec, network: Network) -> Pipeline:

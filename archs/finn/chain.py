@@ -7,12 +7,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from math import prod
 
+import numpy as np
+
 from sim.errors import InputError
 from workloads.formats.bits import PeWords
 from workloads.network import Layer, Network
 from workloads.ops import Conv, Linear, Pool
 from workloads.quantised import Quantise, Threshold
-from workloads.tensor import Tensor
+from workloads.tensor import Tensor, decode
 
 HOST = ("flatten", "quantise", "threshold", "sign")
 """What the host may do to an image before it enters the machine."""
@@ -208,9 +210,22 @@ def _matrix(
             raise InputError(f"stride {op.stride[0]} above kernel {op.kernel[0]}; allowed: up to the kernel")
     elif len(source) != 1:
         raise InputError(f"an input of shape {source}; allowed: one axis, flatten it first")
-    stated = (layer.bits or {}).get("weight")
-    bits = weight.field if isinstance(weight, PeWords) else wanted.get("weight") or stated or 1
+    bits = _weight_bits(layer, weight, wanted)
     return Matrix(layer.name, layer.name, op, source, out, bits, incoming, Carrier(16), weight)
+
+
+def _weight_bits(layer: Layer, weight: Tensor | None, wanted: Mapping[str, int | None]) -> int:
+    """Stored bits per weight: what the tensor says, else what is wanted of a network of shapes."""
+    stated = (layer.bits or {}).get("weight")
+    if weight is None:
+        return wanted.get("weight") or stated or 1
+    if isinstance(weight, PeWords):
+        return weight.field
+    array = decode(weight)
+    least = 1 if np.isin(array, (-1, 1)).all() else max(2, _range(int(array.min()), int(array.max())).bits)
+    if array.min() >= 0 and least > 1:
+        least += 1
+    return max(stated or 1, least)
 
 
 def _pooling(layer: Layer, source: tuple[int, ...], out: tuple[int, ...], incoming: Carrier) -> Pooling:

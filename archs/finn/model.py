@@ -19,7 +19,7 @@ from archs.finn.chain import Chain, Matrix, Pooling, Unit
 from archs.finn.fold import Fold
 from archs.finn.spec import FinnSpec, Stream
 from archs.finn.units import Loop, Process, Window
-from sim.errors import InputError
+from sim.errors import InputError, nearest
 from sim.graph import Design, Fifo, Stage
 from sim.rates import Counts, Repeat, Total
 
@@ -164,6 +164,10 @@ class _Layout:
         self._convert(self.spec.dma_bits, "dma.out", self.width * self.words)
         self._add(Process("dma.out", "dma", (units.mover(self.words, False),), self.spec.pipes.dma, True,
                           in_width=self.width, activity={"dma.out.bit": self.words * self.width}), "dma.out", 0)  # fmt: skip
+        names = {link.name for link in self.links}
+        for name in self.spec.depths:
+            if name not in names:
+                raise InputError(f"no such FIFO; {nearest(name, names)}", setting=f"depths.{name}")
         processes = tuple(_with_toggles(p, self) for p in self.processes)
         return Pipeline(self.spec, self.chain, self.folds, processes, tuple(self.links), self.owner)
 
@@ -247,7 +251,7 @@ class _Layout:
         view = Window(size, kernel, stride, unit.out[1], folds)
         slide = {"blocks": units.slide_blocks, "frame": units.slide_frame, "rtl": units.slide_rtl}[self.spec.window]
         self._add(
-            Process(f"{unit.name}.swu", "swu", (slide(view),), pipes.swu, False, pipes.pause), unit.name, lanes * bits
+            Process(f"{unit.name}.swu", "swu", (slide(view),), pipes.swu, False, pipes.pause, view=view), unit.name, lanes * bits
         )
         self._convert(fold.simd * bits, unit.name, self.words * self.width)
 

@@ -61,7 +61,7 @@ def of(process: Process, unit: Unit | None, fold: Fold | None, spec: FinnSpec) -
     if isinstance(unit, Pooling):
         return Cost(unit.source[0] * unit.incoming.bits * (unit.source[1] // unit.window) / 32 + 100)
     if process.kind == "swu":
-        return window(process)
+        return window(process, spec)
     if process.kind == "dwc":
         return Cost(process.in_width + process.out_width)
     return Cost(300.0 if process.kind == "dma" else 100.0)
@@ -113,12 +113,14 @@ def brams18(depth: int, width: int) -> int:
     return ceil(depth / 512) * ceil(width / 36)
 
 
-def window(process: Process) -> Cost:
-    """Sliding window unit: 300 LUTs and its line buffers."""
-    loop = process.loops[0]
-    depth = int(loop.reads.sum())
-    kept = min(depth, int((loop.writes > 0).argmax()) or depth)
-    return Cost(300, brams18(max(1, kept), process.in_width) / 2)
+def window(process: Process, spec: FinnSpec) -> Cost:
+    """Sliding window unit: 300 LUTs and its line buffers; the HLS unit keeps kernel/stride + 1 blocks apart."""
+    if process.view is None:
+        return Cost(300)
+    view, width = process.view, process.in_width
+    if spec.window == "blocks":
+        return Cost(300, (-(-view.kernel // view.stride) + 1) * ceil(view.read / 512) * ceil(width / 36) / 2)
+    return Cost(300, brams18(view.words if spec.window == "frame" else view.fill, width) / 2)
 
 
 def fifo(depth: int, width: int) -> Cost:

@@ -1,12 +1,13 @@
-"""FIFO depths from the timeline: the smallest that keep the rate of the slowest unit.
+"""FIFO depths from the timeline: small ones that keep the rate of the slowest unit.
 
-The design is run with FIFOs that never fill and images let in at the rate of its slowest loop. A FIFO that holds what this
-run ever needed at once cannot delay it, so with those depths every image keeps that rate (and the true, unpaced start is no
-later). Each FIFO is then shrunk while the steady rate stands, the most expensive first.
+First the design is run with FIFOs that never fill and images let in at the rate of its slowest loop. A FIFO that holds
+what this run ever needed at once cannot delay it, so with those depths every image keeps that rate (and without the pacing
+nothing starts later). Then depths are cut as long as a long batch still settles at that rate: first under one cap for
+all, then FIFO by FIFO, the most bits first. The number of trials is bounded by the work they take, never by the clock: same design, same depths.
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
-from time import monotonic
 
 import numpy as np
 
@@ -16,16 +17,20 @@ from sim.run import simulate
 from sim.timeline import Timeline, moved
 
 IMAGES = 6
-LIMIT_S = 20.0
-"""Shrinking stops after this time; what it has then is right, if not the smallest. Cycles never depend on it alone: see
-`sized`."""
+TRIAL_IMAGES = 12
+"""About what a trial steps before its period shows."""
+FIRINGS = 25_000_000
+"""Firings spent on trials."""
+LEAST_TRIALS, MOST_TRIALS = 6, 60
+LONG = 40
 AMPLE = 1 << 30
 
 
 def sized(line: Pipeline) -> Pipeline:
     """The pipeline with sufficient, small depths."""
-    depths = needed(line)
-    return replace(line, links=tuple(Link(link.name, depths[link.name]) for link in line.links))
+    enough = needed(line)
+    cut = shrunk(line, enough)
+    return replace(line, links=tuple(Link(link.name, cut[link.name]) for link in line.links))
 
 
 def needed(line: Pipeline) -> dict[str, int]:
@@ -33,6 +38,52 @@ def needed(line: Pipeline) -> dict[str, int]:
     ample = {link.name: AMPLE for link in line.links}
     run = simulate(line.design(IMAGES, ample, pace=line.slowest))
     return {link.name: max(2, _held(run, link.name)) for link in line.links}
+
+
+def keeps(line: Pipeline, depths: Mapping[str, int]) -> bool:
+    """Whether a long batch settles at the slowest loop's rate."""
+    return simulate(line.design(LONG, depths, pace=line.slowest)).period == (line.slowest, 1)
+
+
+def shrunk(line: Pipeline, enough: Mapping[str, int]) -> dict[str, int]:
+    """Depths no trial could do without: first under one cap for all, then FIFO by FIFO."""
+    trials = _Trials(line)
+    caps = [1 << power for power in range(1, max(enough.values()).bit_length())]
+    low, high = 0, len(caps)
+    while low < high:
+        middle = (low + high) // 2
+        if trials.fine({name: min(depth, caps[middle]) for name, depth in enough.items()}):
+            high = middle
+        else:
+            low = middle + 1
+    depths = {name: min(depth, caps[low]) for name, depth in enough.items()} if low < len(caps) else dict(enough)
+    widths = {link.name: line.processes[at].out_width for at, link in enumerate(line.links)}
+    for name in sorted(depths, key=lambda name: -depths[name] * widths[name]):
+        least, most = 2, depths[name]
+        while least < most and trials.left:
+            middle = (least + most) // 2 if most < depths[name] or least > 2 else 2
+            if trials.fine(depths | {name: middle}):
+                most = middle
+            else:
+                least = middle + 1
+        depths[name] = most
+    return depths
+
+
+class _Trials:
+    """Paced runs under other depths, as many as their size allows."""
+
+    def __init__(self, line: Pipeline) -> None:
+        self.line = line
+        each = TRIAL_IMAGES * sum(process.iterations for process in line.processes)
+        self.left = min(MOST_TRIALS, max(LEAST_TRIALS, FIRINGS // each))
+
+    def fine(self, depths: Mapping[str, int]) -> bool:
+        self.left -= 1
+        try:
+            return keeps(self.line, depths)
+        except DeadlockError:
+            return False
 
 
 def _held(run: Timeline, name: str) -> int:

@@ -1,6 +1,5 @@
 """FINN's settings. Defaults: the paper's 200 MHz, units of today's boards as measured, folding searched for 9,000 images/s."""
 
-from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -26,10 +25,10 @@ class Stream(Spec):
 
 
 class Search(Spec):
-    """Where the folding comes from: `layers` as listed, a FINN folding JSON, or a search for a rate or a budget."""
+    """Where the folding comes from: a search for a rate or a budget, else a FINN folding JSON, else `layers`."""
 
     layers: tuple[Fold, ...] | None = None
-    file: Path | None = None
+    file: str | None = None
     target_fps: Annotated[float, Field(gt=0)] | None = None
     luts: Annotated[float, Field(gt=0)] | None = None
     """Use at most this many LUTs (default: no bound)."""

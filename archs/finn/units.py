@@ -25,6 +25,37 @@ class Loop:
     writes: Pattern
 
 
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A sliding window over a square image: `folds` words per pixel, `out` window positions a row."""
+
+    size: int
+    kernel: int
+    stride: int
+    out: int
+    folds: int
+
+    @property
+    def fill(self) -> int:
+        """Words before the first window: kernel rows."""
+        return self.size * self.kernel * self.folds
+
+    @property
+    def write(self) -> int:
+        """Window words per output row."""
+        return self.out * self.kernel * self.kernel * self.folds
+
+    @property
+    def read(self) -> int:
+        """Words of the `stride` new rows per output row."""
+        return self.stride * self.size * self.folds
+
+    @property
+    def words(self) -> int:
+        """Words of the image."""
+        return self.size * self.size * self.folds
+
+
 @dataclass(frozen=True, eq=False, slots=True)
 class Process:
     """A unit between two streams: its loops for one image, `pipe` stages deep.
@@ -42,6 +73,7 @@ class Process:
     in_width: int = 0
     out_width: int = 0
     activity: dict[str, int] = field(default_factory=dict)
+    view: Window | None = None
 
     @property
     def words_in(self) -> int:
@@ -94,37 +126,6 @@ def multiply(fold: Fold, vectors: int) -> Loop:
     writes = np.zeros_like(reads)
     reads[:, 0], writes[:, :, -1] = 1, 1
     return Loop(pattern(reads.ravel()), pattern(writes.ravel()))
-
-
-@dataclass(frozen=True, slots=True)
-class Window:
-    """A sliding window over a square image: `folds` words per pixel, `out` window positions a row."""
-
-    size: int
-    kernel: int
-    stride: int
-    out: int
-    folds: int
-
-    @property
-    def fill(self) -> int:
-        """Words before the first window: kernel rows."""
-        return self.size * self.kernel * self.folds
-
-    @property
-    def write(self) -> int:
-        """Window words per output row."""
-        return self.out * self.kernel * self.kernel * self.folds
-
-    @property
-    def read(self) -> int:
-        """Words of the `stride` new rows per output row."""
-        return self.stride * self.size * self.folds
-
-    @property
-    def words(self) -> int:
-        """Words of the image."""
-        return self.size * self.size * self.folds
 
 
 def slide_blocks(w: Window) -> Loop:
