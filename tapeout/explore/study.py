@@ -14,6 +14,7 @@ method: grid                                # random, sobol, tpe, nsga2, gp
 budget: 2000                                # points
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,8 @@ from sim.units import parse
 from tapeout.explore.space import Axis, Range, Space, Values
 
 DENSITIES = ("density.weight", "density.activation")
+ITEM = re.compile(r"(.+?)\.(\d+)\.(.+)")
+"""A parameter may be a setting of a list's item: `fold.layers.0.pe`."""
 METHODS = Literal["grid", "random", "sobol", "tpe", "nsga2", "gp"]
 
 Texts = Annotated[tuple[str, ...], BeforeValidator(lambda v: (v,) if isinstance(v, str) else v), Field(min_length=1)]
@@ -172,6 +175,8 @@ def _check_arms(document: Document, study: Study, axes: Iterable[Axis]) -> None:
 
 
 def _check_values(document: Document, name: str, config: str | None, axis: Axis) -> None:
+    if ITEM.fullmatch(axis.name) and axis.name.partition(".")[0] in archs.find(name).SPEC.model_fields:
+        return  # a list can be checked as a whole only
     for value in axis.domain.ends():
         try:
             archs.settings(name, config, {axis.name: value})

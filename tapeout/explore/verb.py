@@ -49,6 +49,7 @@ def run(plan: Plan, out: Path, jobs: int | None, scheduler: str | None, told: Pr
         "first_point_s": tally.first_s,
         "fresh_points": tally.fresh,
         "points_per_s": tally.fresh / wall,
+        "worker_s": tally.worker_s,
         "points_per_cpu_s": tally.fresh / tally.cpu_s if tally.cpu_s else None,
         "peak_rss_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
     }
