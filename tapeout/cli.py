@@ -216,6 +216,29 @@ def compress(
 
 
 @app.command()
+def validate(
+    network: Annotated[str, typer.Argument(help="A zoo name, network file or saved folder.")],
+    on: Annotated[str, typer.Option(metavar="ARCH[:CONFIG]", help="The accelerator.")],
+    input_: Annotated[
+        list[str] | None, typer.Option("--input", metavar="[NAME=]FILE.npy", help="Input arrays, [images, *shape].")
+    ] = None,
+    labels: Annotated[str | None, typer.Option(metavar="FILE.npy", help="The right class of every image.")] = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a setting.")] = None,
+    batch: Annotated[int, typer.Option(help="Images of the workload's own inputs.")] = 1,
+    seed: Annotated[int, typer.Option(help="Of everything that is drawn.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Does my network survive this machine's encoding and arithmetic? Exit 1 if not, with the first failing layer."""
+    from tapeout import survival
+
+    arrays, classes = read_inputs(input_ or []), None if labels is None else read_array(labels)
+    found = survival.validate(network, on, arrays, classes, parse_settings(set_ or []), batch, seed)
+    typer.echo(json.dumps(found, indent=2, default=str) if as_json else survival.table(found))
+    if not found["passed"]:
+        raise CheckError(f"the network does not survive, first in layer {found['first_failing_layer']}")
+
+
+@app.command()
 def show(what: Annotated[str, typer.Argument(metavar="archs|workloads|families|metrics|METRIC")]) -> None:
     """What there is to run, and what a figure means."""
     from tapeout import catalogue

@@ -7,7 +7,7 @@ import numpy as np
 import onnx
 import pytest
 
-from sim.errors import InputError
+from sim.errors import CheckError, InputError
 from tapeout import cli
 from tapeout.cli import parse_shapes
 from workloads.load import load
@@ -58,3 +58,30 @@ def test_mistakes_are_one_line() -> None:
         cli.compress("lenet5", None, lower="fft")
     with pytest.raises(InputError, match="unknown family"):
         cli.compress("lenet5", ["prone"])
+
+
+def test_a_trained_network_survives_eie_and_its_images_are_told(capsys: pytest.CaptureFixture[str]) -> None:
+    cli.validate("lenet-300-100", "eie", batch=100, as_json=True)
+    found = json.loads(capsys.readouterr().out)
+    assert found["passed"]
+    assert found["encoding_exact"]
+    assert found["layers"][0] == {
+        "name": "fc1_flat", "op": "flatten", "sqnr_db": None, "exact": True, "notes": [], "skipped": None
+    }  # fmt: skip
+    assert found["layers"][1]["sqnr_db"] > 30
+    assert found["accuracy"]["machine"]["n"] == 100
+    low, high = found["accuracy"]["float"]["interval95"]
+    assert low < found["accuracy"]["machine"]["top1"] < high
+
+
+def test_one_bit_codes_are_too_few_and_the_exit_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(CheckError, match="does not survive, first in layer fc"):
+        cli.validate("lenet-300-100-dense", "eie", batch=200, set_=["weight_bits=1"])
+    assert "survives: no" in capsys.readouterr().out
+
+
+def test_labels_must_fit_the_images(tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", np.zeros((3, 1, 28, 28), np.float32))
+    np.save(tmp_path / "y.npy", np.zeros(4, np.int64))
+    with pytest.raises(InputError, match="labels for 3 images"):
+        cli.validate("lenet-300-100", "eie", [str(tmp_path / "x.npy")], str(tmp_path / "y.npy"))
