@@ -1,5 +1,7 @@
 """Fused-layer CNN: geometry, storage, partitions and cycles, against figures worked out by hand or published."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -24,6 +26,8 @@ from archs.fused.storage import PRECISIONS, Storage, blocks, bram18, carried
 from archs.fused.unroll import balance, chunks, passes
 from sim.config import load as read
 from sim.errors import InputError
+from sim.graph import Design, Stage
+from sim.rates import Rate, expand
 from sim.run import simulate
 from workloads.load import load
 from workloads.network import Layer, Network
@@ -454,3 +458,39 @@ def test_what_a_result_says() -> None:
     }  # fmt: skip
     assert reuse.total["storage_bytes"]["reuse"] == 11520 + 28416 + 15360
     assert reuse.total["ops_per_j"] > 2 * result.total["ops_per_j"]
+
+
+@pytest.mark.parametrize("pipeline", ["lockstep", "free"])
+@pytest.mark.parametrize("bandwidth", [None, "60 MB/s"])
+def test_finer_firings_take_the_same_cycles(pipeline: str, bandwidth: str | None) -> None:
+    """A tile as one firing, or as three that take its tokens with the first and put them with the last."""
+    layers = [
+        Layer("a", Conv(4, (3, 3), padding=(1, 1, 1, 1)), ("x",)),
+        Layer("p", Pool("max", (2, 2), (2, 2)), ("a",)),
+        Layer("b", Conv(6, (3, 3), padding=(1, 1, 1, 1)), ("p",)),
+        Layer("c", Conv(6, (3, 3), padding=(1, 1, 1, 1)), ("b",)),
+        Layer("s", Add(), ("b", "c")),
+    ]
+    network = Network("n", {"x": (3, 14, 12)}, layers)
+    (phase,) = plan(spec(pipeline=pipeline, dram_bandwidth=bandwidth, unroll="2x2", tile=2), network)
+    assert simulate(_refined(phase.design, 3)).cycles == simulate(phase.design).cycles
+
+
+def _refined(design: Design, parts: int) -> Design:
+    """Every firing cut into `parts`."""
+
+    def spread(rate: Rate, firings: int, at: int) -> Rate:
+        fine = np.zeros((firings, parts), np.int64)
+        fine[:, at] = np.broadcast_to(np.asarray(expand(rate, firings)), firings)
+        return fine.ravel()
+
+    fine = Design("fine")
+    for stage in design.stages.values():
+        service = np.broadcast_to(np.asarray(expand(stage.service, stage.firings)), stage.firings)
+        pieces = np.stack([service * (n + 1) // parts - service * n // parts for n in range(parts)], axis=1)
+        fine.add(Stage(stage.name, pieces.ravel(), stage.firings * parts, claim=stage.claim))
+    for edge in design.edges:
+        produce = spread(edge.fifo.produce, design.stages[edge.src].firings, parts - 1)
+        consume = spread(edge.fifo.consume, design.stages[edge.dst].firings, 0)
+        fine.connect(edge.src, edge.dst, replace(edge.fifo, produce=produce, consume=consume))
+    return fine
