@@ -121,7 +121,7 @@ def _flushing(design: Design, process: Process, images: int) -> tuple[str, Repea
         return process.name, reads, process.name, writes
     exit_ = f"{process.name}.exit"
     design.add(Stage(exit_, 1, len(writes), {}, "start"))
-    design.connect(process.name, exit_, Fifo(f"{process.name}.pipe", process.pipe - 1, 1, 1, process.pipe - 2, 1))
+    design.connect(process.name, exit_, Fifo(f"{process.name}.pipe", process.pipe, 1, 1, process.pipe - 2, 1))
     return process.name, reads, exit_, writes
 
 
