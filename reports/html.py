@@ -10,23 +10,35 @@ HERE = Path(__file__).parent
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """Text with the value behind it, for sorting; `kind` is a class of the style sheet: text, prose, good, bad."""
+    """Text with the value behind it, for sorting; `kind` is a class of the style sheet: text, prose, good, bad.
+
+    `button` makes it one that shows details: the place they go to, and the number of what is meant (in `store`).
+    """
 
     text: str
     value: float | None = None
     kind: str = ""
+    button: tuple[str, str] | None = None
+    store: str = ""
 
 
 Row = Sequence[Cell | str]
 
 
-def document(title: str, sections: Iterable[tuple[str, str, str]], footer: str, scripts: Sequence[str] = ()) -> str:
-    """A page of `sections` (anchor, heading, HTML); the first has no heading of its own but the title."""
+def document(
+    title: str,
+    sections: Iterable[tuple[str, str, str]],
+    footer: str,
+    before: Sequence[str] = (),
+    after: Sequence[str] = (),
+) -> str:
+    """A page of `sections` (anchor, heading, HTML); one without heading stands under the title. Scripts go before and
+    after the page's own."""
     parts = list(sections)
     links = "".join(f'<a href="#{anchor}">{escape(name)}</a>' for anchor, name, _ in parts if name)
     body = "".join(_section(*part) for part in parts)
     css, js = ((HERE / name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
-    script = "".join(f"<script>{text}</script>" for text in (*scripts, js))
+    script = "".join(f"<script>{text}</script>" for text in (*before, js, *after))
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
@@ -81,7 +93,12 @@ def _cell(cell: Cell | str) -> Cell:
 def _td(cell: Cell) -> str:
     value = "" if cell.value is None else f' data-v="{cell.value!r}"'
     kind = f' class="{cell.kind}"' if cell.kind else ""
-    return f"<td{kind}{value}>{escape(cell.text)}</td>"
+    text = escape(cell.text)
+    if cell.button:
+        panel, number = cell.button
+        store = f' data-store="{cell.store}"' if cell.store else ""
+        text = f'<button type="button" data-details="{panel}" data-point="{number}"{store}>{text}</button>'
+    return f"<td{kind}{value}>{text}</td>"
 
 
 def figure(picture: str, caption: str) -> str:

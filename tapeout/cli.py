@@ -146,6 +146,23 @@ def compare(
 
 
 @app.command()
+def report(
+    results: Annotated[list[Path], typer.Argument(metavar="RESULT...", help="Results or studies, files or folders.")],
+    out: Annotated[Path, typer.Option(metavar="PAGE.html", help="The page to write.")] = Path("report.html"),
+) -> None:
+    """One HTML file of stored results: figures to touch, tables to sort; it needs no network."""
+    from reports import page, points, stored
+    from sim.result import write
+
+    studies = [points.read(path) for path in results if points.is_study(path)]
+    found = stored.read_all(path for path in results if not points.is_study(path))
+    text = page.page(found, studies)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    write(out, text)
+    typer.echo(f"wrote {out}", err=True)
+
+
+@app.command()
 def diff(
     before: Annotated[Path, typer.Argument(metavar="RESULT", help="A result.json, or the folder around it.")],
     after: Annotated[Path, typer.Argument(metavar="RESULT", help="The one to compare it with.")],
