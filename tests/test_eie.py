@@ -14,9 +14,10 @@ from sim.errors import InputError
 from sim.run import simulate
 from tapeout import run
 from workloads import generate
+from workloads.execute import execute
 from workloads.formats.sparse import Sparse
 from workloads.network import Layer, Network
-from workloads.ops import Linear, Relu
+from workloads.ops import Conv, Flatten, Linear, Relu
 
 
 def network(rng, sizes, density=0.3, bias=True):
@@ -195,3 +196,25 @@ def test_saved_results_hold_the_raw_outputs(tmp_path):
     saved = np.load(result.save(tmp_path) / "outputs.npy", allow_pickle=False)
     assert saved.shape == (2, 10)
     np.testing.assert_array_equal(saved, result.outputs)
+
+
+@pytest.mark.parametrize("groups", [1, 2])
+def test_a_convolution_as_matrix_vector_products(groups):
+    """Every output position is one product on the window under the kernel; the numbers are those of the machine."""
+    rng = np.random.default_rng(6)
+    weight = rng.choice([0, 0, 0.5, -0.25, 1.0], (6, 4 // groups, 3, 3))
+    layers = [
+        Layer("conv", Conv(6, (3, 3), (2, 2), (1, 1, 1, 1), groups), ("x",), {"weight": weight, "bias": rng.random(6)}),
+        Layer("relu", Relu(), ("conv",)),
+        Layer("flat", Flatten(), ("relu",)),
+        Layer("fc", Linear(5, False), ("flat",), {"weight": rng.choice([0, 0, 0.5], (5, 6 * 9))}),
+    ]
+    net, spec = Network("net", {"x": (4, 6, 6)}, layers), eie.SPEC(pes=4, lower="im2col")
+    x = {"x": generate.activations(rng, (4, 6, 6), 0.6, images=2)}
+    computed, plan = eie.compute(spec, net, x), eie.build(spec, net, x)
+    assert [phase.layers[0].name for phase in plan] == (["conv"] * 9 * groups + ["fc"]) * 2
+    assert verdict.judge(computed, eie.reference(spec, net, x)).exact
+    assert verdict.same_counts(plan, computed)
+    real = execute(net, x)["fc"]
+    assert np.abs(computed.outputs["fc"] * computed.scales["fc"] - real).max() < 0.02 * np.abs(real).max()
+    assert "conv" in eie.skips(eie.SPEC(), net) and not eie.skips(spec, net)

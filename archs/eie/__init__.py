@@ -3,6 +3,7 @@
 It runs linear layers, bias and ReLU included; element-wise layers between them run beside it on what it put out.
 """
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from functools import cache
 from math import prod
@@ -12,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from archs.eie import capacity, datapath, flow, model, oracle
-from archs.eie.program import Matrix, Scales, calibrate, encode, fixed
+from archs.eie.program import EXACT, Matrix, Scales, calibrate, encode, fixed, lowered
 from archs.eie.spec import EieSpec
 from sim.energy import EnergyTable
 from sim.errors import InputError
@@ -20,7 +21,7 @@ from sim.plan import Behaviour, Computed, Machine, Phase, Plan
 from sim.timeline import Timeline
 from workloads import execute
 from workloads.network import Network
-from workloads.ops import Conv, Flatten, Linear, Lstm, Relu
+from workloads.ops import Conv, Linear, Lstm
 from workloads.tensor import Array
 
 __all__ = [
@@ -42,6 +43,8 @@ SPEC = EieSpec
 ENERGY = Path(__file__).with_name("energy.yaml")
 VALUES = ("weight_bits",)
 ENCODING = ("weight_bits", "index_bits", "pes")
+MOST_FIRINGS = 300_000_000
+"""Each is a start and a release of 8 bytes until the run is over."""
 SMALL = 40_000
 """Accesses (entries and empty columns) up to which the loop datapath runs too, to count them."""
 
@@ -62,28 +65,46 @@ def skips(spec: EieSpec, network: Network) -> dict[str, str]:
     """Layers with weights that are not matrix-vector products; they run elsewhere, on the way to those that are."""
     return {
         layer.name: f"{layer.op.kind} is not a matrix-vector product"
+        + ("; lower=im2col makes it one per position" if isinstance(layer.op, Conv) else "")
         for layer in network.layers
-        if isinstance(layer.op, Conv | Lstm)
+        if isinstance(layer.op, Lstm) or (isinstance(layer.op, Conv) and spec.lower == "none")
     }
 
 
 def build(spec: EieSpec, network: Network, inputs: Mapping[str, Array]) -> Plan:
-    """One phase per image and linear layer, in the order they run."""
+    """One phase per image, linear layer and position, in the order they run; a group's are its convolution's."""
+    network, whole = lowered(spec, network), network
     matrices = encode(spec, network)
     capacity.check(spec, network, matrices)
     if not all(name in inputs for name in matrices):
-        inputs = compute(spec, network, inputs).activations
+        inputs = compute(spec, whole, inputs).activations
+    _check_size(spec, matrices, inputs)
     images = len(next(iter(inputs.values()))) if matrices else 0
     vectors = {name: _vectors(inputs[name]) for name in matrices}
     phases: list[Phase] = []
     for image in range(images):
         for name, matrix in matrices.items():
-            layer, each = network.layer(name), len(vectors[name]) // images
+            each = len(vectors[name]) // images
             for vector in vectors[name][image * each : (image + 1) * each]:
                 macs = network.macs(name) // each
                 reload = capacity.reload_words(spec, matrices, matrix)
-                phases.append(model.layer_phase(spec, matrix, vector, macs, layer.op.kind, image, reload))
+                owner = _owner(whole, name)
+                kind = whole.layer(owner).op.kind
+                phases.append(model.layer_phase(spec, matrix, vector, macs, (owner, kind), image, reload))
     return tuple(phases)
+
+
+def _owner(network: Network, name: str) -> str:
+    """The layer of `network` that a matrix stands for: itself, or the convolution that it is a group of."""
+    return name if any(layer.name == name for layer in network.layers) else name.rpartition(".")[0]
+
+
+def _check_size(spec: EieSpec, matrices: Mapping[str, Matrix], inputs: Mapping[str, Array]) -> None:
+    firings = sum(int(np.count_nonzero(inputs[name])) for name in matrices) * spec.pes
+    if firings > MOST_FIRINGS:
+        raise InputError(
+            f"{firings} broadcasts to PEs; allowed: {MOST_FIRINGS}. Run fewer images or layers", setting="lower"
+        )
 
 
 def _vectors(array: Array) -> Array:
@@ -93,6 +114,7 @@ def _vectors(array: Array) -> Array:
 
 def compute(spec: EieSpec, network: Network, inputs: Mapping[str, Array]) -> Computed:
     """All numbers through the encoded streams; 16-bit results of linear layers, as integers with their scale."""
+    network, whole = lowered(spec, network), network
     matrices = encode(spec, network)
     scales, _ = calibrate(spec, network, inputs)
     saturated = [0]
@@ -112,7 +134,7 @@ def compute(spec: EieSpec, network: Network, inputs: Mapping[str, Array]) -> Com
         outputs,
         units,
         activations,
-        _counts(spec, matrices, scales, activations),
+        _counts(spec, whole, matrices, scales, activations),
         saturated[0] + clipped,
         all(matrix.exact for matrix in matrices.values()),
         notes + capacity.notes(spec, matrices),
@@ -121,14 +143,16 @@ def compute(spec: EieSpec, network: Network, inputs: Mapping[str, Array]) -> Com
 
 def reference(spec: EieSpec, network: Network, inputs: Mapping[str, Array]) -> dict[str, Array]:
     """The same numbers from the plain integers."""
+    network = lowered(spec, network)
     scales, _ = calibrate(spec, network, inputs)
     return _walk(network, encode(spec, network), scales, inputs, oracle.linear)[0]
 
 
 def values(spec: EieSpec, network: Network, inputs: Mapping[str, Array]) -> tuple[Behaviour, ...]:
     """What each phase of `build` does to values. Outputs are one image's `[rows]` of the linear layer."""
-    matrices, (scales, _) = encode(spec, network), calibrate(spec, network, inputs)
     seen = compute(spec, network, inputs).activations
+    network = lowered(spec, network)
+    matrices, (scales, _) = encode(spec, network), calibrate(spec, network, inputs)
     images = len(next(iter(seen.values())))
     return tuple(
         flow.behaviour(matrix, scales[name], vector)
@@ -149,7 +173,7 @@ def extras(
     spec: EieSpec, network: Network, inputs: Mapping[str, Array], plan: Plan, timelines: tuple[Timeline, ...]
 ) -> dict[str, Any]:
     """Loading the memories, reported apart; theoretical time per layer; and images' cycles where there are several."""
-    matrices = encode(spec, network)
+    matrices = encode(spec, lowered(spec, network))
     return {
         "total": {"load": capacity.load(spec, matrices), "overflow": capacity.overflows(spec, matrices)}
         | _distribution(plan, timelines),
@@ -186,7 +210,7 @@ def _walk(
 ) -> tuple[dict[str, Array], dict[str, float], dict[str, Array], int]:  # fmt: skip
     """Every layer's output, what its numbers are worth, every linear layer's 16-bit input, and inputs clipped.
 
-    Integers pass through ReLU and flatten as they are; any other layer works on real values.
+    Integers pass through ReLU and changes of shape as they are; any other layer works on real values.
     """
     whole: dict[str, tuple[Array, int]] = {}
     real = {name: execute.check_input(network, name, inputs) for name in network.inputs}
@@ -203,7 +227,7 @@ def _walk(
             activations[layer.name] = x
             flat = product(matrices[layer.name], scale, _vectors(x))
             whole[layer.name] = flat.reshape(*x.shape[:-1], -1), scale.result
-        elif isinstance(layer.op, Relu | Flatten) and source in whole:
+        elif isinstance(layer.op, EXACT) and source in whole:
             whole[layer.name] = execute.forward(layer.op, layer.params, [whole[source][0]]), whole[source][1]
         else:
             real[layer.name] = execute.forward(layer.op, layer.params, [real[name] for name in layer.inputs])
@@ -217,8 +241,9 @@ def _walk(
 
 
 def _counts(
-    spec: EieSpec, matrices: Mapping[str, Matrix], scales: Mapping[str, Scales], activations: Mapping[str, Array]
-) -> dict[str, dict[str, int]] | None:
+    spec: EieSpec, network: Network, matrices: Mapping[str, Matrix], scales: Mapping[str, Scales],
+    activations: Mapping[str, Array],
+) -> dict[str, dict[str, int]] | None:  # fmt: skip
     """Accesses of the loop datapath per layer, over all images; None where that would take long."""
     vectors = {name: _vectors(activations[name]) for name in matrices}
     steps = sum(
@@ -229,11 +254,12 @@ def _counts(
     )
     if steps > SMALL or any(prod(x.shape) > SMALL for x in vectors.values()):
         return None
-    counts: dict[str, dict[str, int]] = {}
+    counts: dict[str, Counter[str]] = {}
     for name, x in vectors.items():
         loops = [datapath.Loop(matrices[name], scales[name], spec.entries_per_row, model.held(spec)) for _ in x]
         for loop, row, wanted in zip(loops, x, datapath.linear(matrices[name], scales[name], x)[0], strict=True):
             if not np.array_equal(loop.run(row), wanted):
                 raise InputError(f"{name}: the compiled datapath and the loop disagree")
-        counts[name] = {a: sum(loop.counts.get(a, 0) for loop in loops) for a in loops[0].counts}
-    return counts
+        for loop in loops:
+            counts.setdefault(_owner(network, name), Counter()).update(loop.counts)
+    return {name: dict(sums) for name, sums in counts.items()}

@@ -55,9 +55,9 @@ def broadcast(matrix: Matrix, vector: Array, pes: int) -> Broadcast:
 
 
 def layer_phase(
-    spec: EieSpec, matrix: Matrix, vector: Array, macs: int, op: str, image: int, reload_words: int = 0
+    spec: EieSpec, matrix: Matrix, vector: Array, macs: int, layer: tuple[str, str], image: int, reload_words: int = 0
 ) -> Phase:
-    """One layer of one image; `reload_words` of weights come from DRAM first, in no modelled time."""
+    """One matrix-vector product for the `layer` (name, kind); `reload_words` of weights come from DRAM in no time."""
     pes, sent = spec.pes, broadcast(matrix, vector, spec.pes)
     count = len(sent.columns)
     service, entries, empty = _services(matrix.length, sent.columns)
@@ -69,7 +69,7 @@ def layer_phase(
     scan = {"lnzd.scan": Total(int(sent.scan.sum())), "source.read": Total(count - (matrix.bias is not None))}
     loads = {"actsram.read": Total(reads), "dram.read": Total(reload_words)}
     design.add(Stage("lnzd", _scalar(sent.scan), count, scan | loads))
-    work = {
+    actions = {
         "queue.push": Total(count * pes),
         "ptr.read": Total(count * pes),
         "spmat.read": Total(_row_reads(matrix, sent.columns, spec.entries_per_row)),
@@ -77,13 +77,14 @@ def layer_phase(
         "act.read": Total(entries),
         "act.write": Total(entries),
     }
-    design.add(Stage("pe", service, count, work, lanes=pes))
+    design.add(Stage("pe", service, count, actions, lanes=pes))
     design.add(Stage("writeback", 0, int(count > 0), {"actsram.write": Total(writes)}))
     design.connect("lnzd", "pe", Fifo("queue", spec.slots, latency=PUSH_TO_POINTER_READ))
     design.connect("pe", "writeback", Fifo("done", max(1, count), 1, count, latency=LAST_ENTRY_TO_END))
     real = entries - fillers - (bias - bias_fillers)
-    layer = Work(
-        name=matrix.name,
+    name, op = layer
+    work = Work(
+        name=name,
         op=op,
         stages=("lnzd", "pe", "writeback"),
         unit="pe",
@@ -96,7 +97,7 @@ def layer_phase(
         macs_wasted={"filler": fillers},
         idle={"filler": fillers, "bias": bias - bias_fillers, "empty_column": empty},
     )
-    return Phase(matrix.name, design, (layer,), image)
+    return Phase(matrix.name, design, (work,), image)
 
 
 def batch_traffic(spec: EieSpec, inputs: int, outputs: int) -> tuple[int, int]:

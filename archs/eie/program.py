@@ -14,15 +14,18 @@ import scipy.sparse
 
 from archs.eie.spec import EieSpec
 from sim.errors import InputError
-from workloads import execute
+from workloads import execute, lower
 from workloads.compress.share import share
 from workloads.formats.csc import Csc
 from workloads.formats.sparse import Sparse
 from workloads.network import Layer, Network
 from workloads.ops import Flatten, Linear, Relu
+from workloads.shaping import Reshape, Slice, Transpose, Unroll
 from workloads.tensor import Array
 
 MOST = 2**15 - 1  # largest 16-bit number
+EXACT = Relu | Flatten | Reshape | Transpose | Slice | Unroll
+"""Ops that pass 16-bit numbers on as they are."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,6 +74,18 @@ class Scales:
 
 _SHARED: WeakKeyDictionary[Network, dict[int, dict[str, tuple[Sparse, bool]]]] = WeakKeyDictionary()
 _ENCODED: WeakKeyDictionary[Network, dict[tuple[int, int, int], dict[str, Matrix]]] = WeakKeyDictionary()
+
+
+_LOWERED: WeakKeyDictionary[Network, Network] = WeakKeyDictionary()
+
+
+def lowered(spec: EieSpec, network: Network) -> Network:
+    """The network as EIE runs it: with `lower=im2col`, convolutions are matrices over unrolled windows."""
+    if spec.lower == "none":
+        return network
+    if network not in _LOWERED:
+        _LOWERED[network] = lower.lowered(network)
+    return _LOWERED[network]
 
 
 def linears(network: Network) -> list[Layer]:
@@ -133,7 +148,7 @@ def calibrate(
     """Scales that hold the real-valued activations and results of `inputs`, and every layer's real-valued output.
 
     An activation gets all 16 bits; a result one spare bit for its partial sums. A layer fed by another linear layer
-    through ReLU or flatten alone takes its results as they are.
+    through ReLU and changes of shape alone takes its results as they are.
     """
     shared = _share(network, (1 << spec.weight_bits) - 1)
     values = {name: execute.check_input(network, name, inputs) for name in network.inputs}
@@ -150,7 +165,7 @@ def calibrate(
             results[layer.name] = scales[layer.name].result
         else:
             values[layer.name] = execute.forward(layer.op, layer.params, sources)
-            if isinstance(layer.op, Relu | Flatten) and layer.inputs[0] in results:
+            if isinstance(layer.op, EXACT) and layer.inputs[0] in results:
                 results[layer.name] = results[layer.inputs[0]]
     return scales, values
 

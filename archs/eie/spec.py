@@ -25,6 +25,8 @@ class EieSpec(Spec):
     """Bits of a codebook index; entry 0 is zero."""
     overflow: Literal["assume", "refuse", "partition"] = "assume"
     """A network over an SRAM's capacity: run all the same and say so, refuse, or reload in passes (charged)."""
+    lower: Literal["none", "im2col"] = "none"
+    """`im2col`: convolutions run as one matrix-vector product per output position; `none`: they are skipped."""
     accounting: Literal["full", "paper"] = "full"
     """`paper`: energy is 0.600 W times the time, the convention behind the paper's Fig. 7."""
     spmat_kib: Annotated[float, Field(gt=0)] = 128

@@ -35,7 +35,7 @@ def test_alexnet_fc6_against_the_dense_product(row):
     vector = work.inputs["x"][0].astype(np.float32)
 
     def build():
-        return model.layer_phase(spec, matrix, x[0], 0, "linear", 0)
+        return model.layer_phase(spec, matrix, x[0], 0, ("fc6", "linear"), 0)
 
     phase = build()
     assert simulate(phase.design).cycles == 23_235
