@@ -5,7 +5,6 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import archs as machines
-import workloads.compress
 from reports.tables import columns
 from sim.errors import InputError, nearest
 from sim.result import METRICS
@@ -36,10 +35,10 @@ def networks() -> str:
 
 
 def families() -> str:
-    """Compression families: one module each."""
-    folders = [Path(folder) for folder in workloads.compress.__path__]
-    modules = sorted(path for folder in folders for path in folder.glob("[!_]*.py"))
-    return columns(("family", ""), [(path.stem, _first_line(path)) for path in modules], left=2)
+    """Compression families by accelerator: what each gains, measured on a small network (some seconds)."""
+    from tapeout import families
+
+    return families.table()
 
 
 def metrics() -> str:
