@@ -11,6 +11,7 @@ from archs.fused.datapath import Tally, compiled, run
 from archs.fused.layout import Layout, Part, complete, layout, unfinished
 from archs.fused.loops import counting
 from archs.fused.model import stages
+from archs.fused.pyramid import Pyramids, pyramids
 from archs.fused.reference import reference as whole_maps
 from archs.fused.spec import FusedSpec
 from archs.fused.stack import Stack
@@ -24,6 +25,8 @@ from workloads.tensor import Array
 
 LOOP_CYCLES = 200_000
 """Machine cycles up to which the loop datapath runs too, to count its accesses."""
+MOST_PYRAMIDS = 64
+"""Pyramids of a group that the fast datapath runs one by one; of more, it takes several at a time."""
 ORDERED_MACS = 10_000_000_000
 """Multiply-accumulates up to which the reference adds in the machine's order; beyond, matrix products."""
 
@@ -42,11 +45,12 @@ def compute(spec: FusedSpec, network: Network, inputs: Mapping[str, Array]) -> C
         for part, tally in zip(found.parts, tallies, strict=True):
             wanted = {name: known[name] for name in part.group.entries}
             engine = counting(part.unrolls) if small else compiled
-            made = run(part.pyramids, arithmetic, wanted, tally, part.group.exits, engine)
+            shape = part.pyramids if small else merged(part)
+            made = run(shape, arithmetic, wanted, tally, part.group.exits, engine)
             known.update({name: made[name] for name in part.group.exits})
             for name in complete(part):
                 maps.setdefault(name, []).append(made[name].transpose(2, 0, 1))
-    outputs = {name: np.stack(arrays) for name, arrays in maps.items()}
+    outputs = {name: arrays[0][None] if images == 1 else np.stack(arrays) for name, arrays in maps.items()}
     return Computed(
         outputs=outputs,
         scales=dict(arithmetic.scales) or dict.fromkeys(outputs, 1.0),
@@ -56,6 +60,19 @@ def compute(spec: FusedSpec, network: Network, inputs: Mapping[str, Array]) -> C
         encoding_exact=not arithmetic.bits,
         notes=(*found.notes, *unfinished(found)),
     )
+
+
+def merged(part: Part) -> Pyramids:
+    """Pyramids for the numbers of a large group: neighbouring ones at a time, through the same buffers.
+
+    Every value is the same sum whatever the tile, so only recomputing has to keep the machine's own.
+    """
+    shape, factor = part.pyramids, 1
+    if shape.scheme == "recompute":
+        return shape
+    while -(-shape.count[0] // factor) * -(-shape.count[1] // factor) > MOST_PYRAMIDS:
+        factor += 1
+    return shape if factor == 1 else pyramids(shape.group, shape.tile * factor, shape.scheme)
 
 
 def reference(spec: FusedSpec, network: Network, inputs: Mapping[str, Array]) -> dict[str, Array]:

@@ -11,18 +11,36 @@ from workloads.tensor import Array
 
 @numba.njit(cache=True)
 def dense(x: Array, weight: Array, steps: tuple[int, int], spread: tuple[int, int], out: Array) -> None:
-    """`out[r, c, m] += sum of x[r*sr + i*dr, c*sc + j*dc, n] * weight[i, j, n, m]`."""
+    """`out[r, c, m] += sum of x[r*sr + i*dr, c*sc + j*dc, n] * weight[i, j, n, m]`.
+
+    Four input maps at a time, added one after the other: a sum is loaded and stored once for all of them.
+    """
     rows, columns, outputs = out.shape
-    for i in range(weight.shape[0]):
-        for j in range(weight.shape[1]):
-            for n in range(weight.shape[2]):
-                line = weight[i, j, n]
-                for r in range(rows):
+    inputs = weight.shape[2]
+    for r in range(rows):
+        for i in range(weight.shape[0]):
+            for j in range(weight.shape[1]):
+                line = x[r * steps[0] + i * spread[0]]
+                for n in range(0, inputs - 3, 4):
+                    first, second, third, fourth = (
+                        weight[i, j, n],
+                        weight[i, j, n + 1],
+                        weight[i, j, n + 2],
+                        weight[i, j, n + 3],
+                    )
                     for c in range(columns):
-                        value = x[r * steps[0] + i * spread[0], c * steps[1] + j * spread[1], n]
+                        pixel = line[c * steps[1] + j * spread[1]]
+                        p, q, s, t = pixel[n], pixel[n + 1], pixel[n + 2], pixel[n + 3]
                         total = out[r, c]
                         for m in range(outputs):
-                            total[m] += value * line[m]
+                            total[m] = (((total[m] + p * first[m]) + q * second[m]) + s * third[m]) + t * fourth[m]
+                for n in range(inputs - inputs % 4, inputs):
+                    last = weight[i, j, n]
+                    for c in range(columns):
+                        value = line[c * steps[1] + j * spread[1], n]
+                        total = out[r, c]
+                        for m in range(outputs):
+                            total[m] += value * last[m]
 
 
 @numba.njit(cache=True)
