@@ -19,6 +19,7 @@ from sim.result import METRICS, VERSION, Result
 from sim.units import show
 
 PLOTS = Path(__file__).with_name("plots.js")
+ENERGIES = "Energy an image within each result's own boundary; the lines are the range of its constants"
 LAYER_HEAD = (
     "layer", "op", "cycles", "time", "MACs", "useful MACs", "utilization", "most stalled by", "share", "traffic", "energy",
     "weights",
@@ -73,7 +74,7 @@ def _overview(results: Sequence[Result]) -> str:
             Cell(str(result.data["images"]), result.data["images"]),
             Cell(f"{result.total['cycles']:,}", result.total["cycles"]),
             quantity(result.total["time_s"], "s"),
-            Cell(f"{result.total['images_per_s'] or 0:,.4g}", result.total["images_per_s"]),
+            Cell(rate(result.total["images_per_s"]), result.total["images_per_s"]),
             quantity(result.total["energy_j"], "J"),
             quantity(result.total["energy_interval_j"][0], "J"),
             quantity(result.total["energy_interval_j"][2], "J"),
@@ -83,7 +84,24 @@ def _overview(results: Sequence[Result]) -> str:
         )
         for n, result in enumerate(results)
     ]
-    return html.table("overview-table", "Results on this page", head, rows)
+    picture = html.figure(plot("energies", energies(results), ENERGIES), ENERGIES + ".") if len(results) > 1 else ""
+    return html.table("overview-table", "Results on this page", head, rows) + picture
+
+
+def energies(results: Sequence[Result]) -> dict[str, Any]:
+    """Energy an image of each result, with its interval, on a log axis."""
+    each = [[j / result.data["images"] for j in result.total["energy_interval_j"]] for result in results]
+    interval = {"type": "data", "symmetric": False, "array": [high - mid for _, mid, high in each]}
+    bar = {
+        "type": "bar",
+        "x": [f"{n + 1}. {name(result)}, {result.total['boundary']}" for n, result in enumerate(results)],
+        "y": [mid for _, mid, _ in each],
+        "error_y": interval | {"arrayminus": [mid - low for low, mid, _ in each]},
+        "marker": {"color": COLOURS[0]},
+        "hovertemplate": "%{x}<br>%{y:.4s}J<extra></extra>",
+    }
+    axis = {"type": "log", "title": {"text": "J/image"}, "tickformat": ".0s"}
+    return {"data": [bar], "layout": {"yaxis": axis, "xaxis": {"type": "category"}, "bargap": 0.5}, "names": []}
 
 
 def _equal(result: Result) -> Cell:
@@ -91,6 +109,11 @@ def _equal(result: Result) -> Cell:
     if found is None:
         return Cell("not computed", kind="text")
     return Cell("yes", kind="text good") if found["passed"] else Cell("NO", kind="text bad")
+
+
+def rate(value: float | None) -> str:
+    """A rate without a power of ten."""
+    return "-" if value is None else f"{value:,.0f}" if value >= 1000 else f"{value:.4g}"
 
 
 def quantity(value: float | None, unit: str) -> Cell:
@@ -107,7 +130,7 @@ def _result(result: Result, n: int) -> str:
         ("cycles", f"{total['cycles']:,}"),
         ("time, all images", show(total["time_s"], "s")),
         ("first image after", show(total["latency_s"], "s")),
-        ("throughput", f"{total['images_per_s'] or 0:,.4g} images/s"),
+        ("throughput", f"{rate(total['images_per_s'])} images/s"),
         (f"energy, {total['boundary']}", show(total["energy_j"], "J")),
         ("energy, low to high", f"{show(low, 'J', 3)} to {show(high, 'J', 3)}"),
         ("useful operations", operations(total["ops_per_s"], "s")),
@@ -117,16 +140,17 @@ def _result(result: Result, n: int) -> str:
         *([("top-1", f"{accuracy['top1']:.1%} of {accuracy['n']}")] if accuracy else []),
     ]
     names = [layer["name"] for layer in layers]
+    drawn = [layer for layer in layers if layer["cycles"] or any(layer["energy_j"].values())] or layers
     panel = f"d{n}"
     hidden = "".join(f'<template id="{panel}-{k}">{_details(layer)}</template>' for k, layer in enumerate(layers))
     return (
         html.cards(facts)
-        + _plot(
-            f"stalls{n}", stalls(layers), panel, names, "Where each layer's unit-cycles go; the same as in the table"
-        )
-        + _plot(f"energy{n}", stacked(layers, "energy_j", "J"), panel, names, "Energy of each layer by component")
-        + _plot(f"traffic{n}", stacked(layers, "traffic_bytes", "B"), panel, names, "Traffic of each layer by memory")
-        + f'<div id="{panel}" role="status" aria-live="polite"><p class="soft">Click a bar, or a layer below.</p></div>{hidden}'
+        + '<div class="plots">'
+        + _plot(f"stalls{n}", stalls(drawn), panel, names, "Where the unit-cycles of each layer go")
+        + _plot(f"energy{n}", stacked(drawn, "energy_j", "J"), panel, names, "Energy of each layer by component")
+        + _plot(f"traffic{n}", stacked(drawn, "traffic_bytes", "B"), panel, names, "Traffic of each layer by memory")
+        + f'</div><div id="{panel}" role="status" aria-live="polite">'
+        + f'<p class="soft">Click a bar, or a layer below.</p></div>{hidden}'
         + html.table(
             f"layers{n}", f"Layers of {name(result)}", LAYER_HEAD, [_layer(r, panel, k) for k, r in enumerate(layers)]
         )
@@ -178,16 +202,24 @@ def _bar(label: str, layers: Sequence[Mapping[str, Any]], values: list[float], k
         "name": label,
         "x": [layer["name"] for layer in layers],
         "y": values,
-        "marker": {
-            "color": colour,
-            "pattern": {"shape": ["", "/", "\\", "x", ".", "-", "|"][k % 7], "fgopacity": 0.35},
-        },
+        "marker": {"color": colour, "pattern": _hatch(k)},
         "hovertemplate": f"%{{x}}<br>{label}: %{{y:{pretty}}}<extra></extra>",
     }
 
 
+def _hatch(k: int) -> dict[str, Any]:
+    """Told apart in greyscale too."""
+    shape = ["", "/", "\\", "x", ".", "-", "|"][k % 7]
+    return {"shape": shape, "fillmode": "overlay", "fgcolor": "#ffffff", "fgopacity": 0.55, "size": 7, "solidity": 0.25}
+
+
 def _bars(title: str, axis: Mapping[str, Any]) -> dict[str, Any]:
-    return {"barmode": "stack", "yaxis": {"title": {"text": title}} | dict(axis), "xaxis": {"type": "category"}}
+    return {
+        "barmode": "stack",
+        "bargap": 0.3,
+        "yaxis": {"title": {"text": title}} | dict(axis),
+        "xaxis": {"type": "category"},
+    }
 
 
 def _layer(layer: Mapping[str, Any], panel: str, k: int) -> list[Cell | str]:
@@ -223,7 +255,8 @@ def _details(layer: Mapping[str, Any]) -> str:
         f'<tr><th scope="row" class="text">{escape(key)}</th><td>{escape(value)}</td></tr>'
         for key, value in [*plain, *rows]
     )
-    return f'<h3>{escape(layer["name"])} ({escape(layer["op"])})</h3><div class="wide"><table><tbody>{body}</tbody></table></div>'
+    head = f"<h3>{escape(layer['name'])} ({escape(layer['op'])})</h3>"
+    return f'{head}<div class="wide"><table><tbody>{body}</tbody></table></div>'
 
 
 def _pretty(value: float, unit: str) -> str:

@@ -6,7 +6,8 @@ const layout = (given) => ({
   font: { family: "system-ui, sans-serif", size: 12, color: ink() },
   paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
   margin: { l: 60, r: 16, t: 34, b: 48 }, hovermode: "closest", dragmode: "pan",
-  legend: { orientation: "h", y: -0.22 }, ...given,
+  legend: { orientation: "h", y: -0.18, traceorder: "normal" },
+  modebar: { bgcolor: "rgba(0,0,0,0)", color: line(), activecolor: ink() }, ...given,
   xaxis: { gridcolor: line(), zerolinecolor: line(), automargin: true, ...(given.xaxis ?? {}) },
   yaxis: { gridcolor: line(), zerolinecolor: line(), automargin: true, ...(given.yaxis ?? {}) },
 });

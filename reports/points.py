@@ -109,14 +109,17 @@ def _figure(study: Study, n: int, x: str, y: str, goals: Sequence[tuple[str, boo
         traces.append(
             _marks(f"on the front: {arch}", mine, colour, 8, ("circle", "square", "diamond", "cross")[number % 4])
         )
-    axes = {
-        axis: {"title": {"text": f"{column}, {UNITS.get(metric.partition('.')[0], '')} ({'more' if more else 'less'} is better)"},
-               "type": "log" if all(float(study.rows[k][column]) > 0 for k in done) else "linear"}
-        for axis, column, (metric, more) in zip(("xaxis", "yaxis"), (x, y), goals)
-    }  # fmt: skip
+    axes = {axis: _axis(study, done, column, *goal) for axis, column, goal in zip(("xaxis", "yaxis"), (x, y), goals)}
     spec = {"data": traces, "layout": axes, "store": f"points{n}", "x": x, "y": y, "details": f"inspect{n}"}
     caption = f"{len(done):,} points; the front in colour"
     return html.figure(plot(f"front{n}", spec, caption), caption + ". Click one to see what it is.")
+
+
+def _axis(study: Study, done: Sequence[int], column: str, metric: str, more: bool) -> dict[str, Any]:
+    unit = UNITS.get(metric.partition(".")[0], "")
+    kind = "log" if all(float(study.rows[k][column]) > 0 for k in done) else "linear"
+    title = f"{column}, {unit} ({'more' if more else 'less'} is better)"
+    return {"title": {"text": title}, "type": kind, "exponentformat": "SI"}
 
 
 def _marks(name: str, rows: list[int], colour: str, size: int, symbol: str) -> dict[str, Any]:
