@@ -5,7 +5,7 @@ What the port wrote must be the reference's, so the graph that is timed can comp
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,11 +18,13 @@ from archs.fused.port import PORT
 from archs.fused.spec import FusedSpec
 from archs.fused.stack import Node
 from archs.fused.unroll import chunks
-from sim.des import Behaviour as Behave
-from sim.des import Tokens
 from sim.plan import Behaviour
 from workloads.network import Network
 from workloads.tensor import Array
+
+if TYPE_CHECKING:
+    from sim.des import Behaviour as Behave
+    from sim.des import Tokens
 
 Tiles = dict[str, Array]
 Dram = dict[str, list[Array]]
@@ -81,12 +83,12 @@ class Worker:
         return made
 
 
-def _stage(part: Part, unit: Unit, steps: Steps, arithmetic: Arithmetic) -> Behave:
+def _stage(part: Part, unit: Unit, steps: Steps, arithmetic: Arithmetic) -> "Behave":
     worker = Worker(part, unit.nodes, arithmetic)
     after = [b for a, b, _ in steps.handovers() if a == unit.name]
     before = [a for a, b, _ in steps.handovers() if b == unit.name]
 
-    def behave(k: int, taken: Tokens) -> Tokens:
+    def behave(k: int, taken: "Tokens") -> "Tokens":
         got: Tiles = {}
         for name in before:
             got |= taken[f"{name}->{unit.name}"][0]
@@ -97,12 +99,12 @@ def _stage(part: Part, unit: Unit, steps: Steps, arithmetic: Arithmetic) -> Beha
     return behave
 
 
-def _port(part: Part, steps: Steps, dram: Dram, images: int) -> Behave:
+def _port(part: Part, steps: Steps, dram: Dram, images: int) -> "Behave":
     pyramids, count = steps.batch.period, part.pyramids.count[1]
     feeds = {b: steps.first_depth(steps.stage(b)) for a, b, _ in steps.handovers() if a == PORT}
     ends = [a for a, b, _ in steps.handovers() if b == PORT]
 
-    def behave(k: int, taken: Tokens) -> Tokens:
+    def behave(k: int, taken: "Tokens") -> "Tokens":
         step, storing = divmod(k, 2)
         put: dict[str, list[Any]] = {"done.dram": [None]}
         for name, depth in feeds.items():
@@ -138,7 +140,7 @@ def store(part: Part, dram: Dram, image: int, at: tuple[int, int], tiles: Tiles)
             into[rows.low[at[0]] : rows.high[at[0]], columns.low[at[1]] : columns.high[at[1]]] = tiles[name]
 
 
-def _loops(part: Part, arithmetic: Arithmetic, dram: Dram) -> dict[str, Behave]:
+def _loops(part: Part, arithmetic: Arithmetic, dram: Dram) -> "dict[str, Behave]":
     """The baseline: a tile's inputs come with its first block, its outputs are there after its last one."""
     convs, count = part.group.convs, part.pyramids.count
     blocks = chunks(convs[0], part.unrolls[convs[0].name]) if convs else None
@@ -148,7 +150,7 @@ def _loops(part: Part, arithmetic: Arithmetic, dram: Dram) -> dict[str, Behave]:
     images = len(next(iter(dram[name] for name in part.group.entries)))
     held: dict[str, Tiles] = {}
 
-    def port(k: int, taken: Tokens) -> Tokens:
+    def port(k: int, taken: "Tokens") -> "Tokens":
         step, storing = divmod(k, 2)
         if storing:
             image, tile_ = divmod((step - 1) // many, tiles)
@@ -160,7 +162,7 @@ def _loops(part: Part, arithmetic: Arithmetic, dram: Dram) -> dict[str, Behave]:
             return {"load": []}
         return {"load": [loaded(part, dram, image, divmod(tile_, count[1])) if step % many == 0 else {}]}
 
-    def engine(k: int, taken: Tokens) -> Tokens:
+    def engine(k: int, taken: "Tokens") -> "Tokens":
         number, block = divmod(k, many)
         if block == 0:
             held["in"] = taken["load"][0]
