@@ -18,6 +18,8 @@ from sim.errors import InputError
 from sim.result import METRICS, VERSION, Result
 from sim.units import show
 
+INKS = tuple(colour for colour in COLOURS if colour != "#000000")
+"""Colours that are seen on a dark page too."""
 PLOTS = Path(__file__).with_name("plots.js")
 ENERGIES = "Energy an image within each result's own boundary; the lines are the range of its constants"
 LAYER_HEAD = (
@@ -196,7 +198,7 @@ def stacked(layers: Sequence[Mapping[str, Any]], key: str, unit: str) -> dict[st
 
 
 def _bar(label: str, layers: Sequence[Mapping[str, Any]], values: list[float], k: int, pretty: str) -> dict[str, Any]:
-    colour = "#009E73" if label == "useful" else COLOURS[k % len(COLOURS)]
+    colour = "#009E73" if label == "useful" else INKS[k % len(INKS)]
     return {
         "type": "bar",
         "name": label,
