@@ -141,8 +141,8 @@ def _parts(planes: Array, spread: float) -> int:
     """How many parts to sum one by one. A guess that costs time where it is wrong, and nothing else."""
     whole = float(planes.sum(axis=0).max())
     for parts in (1, 2):
-        # four deviations of what the parts before and half of this one add up to, beside half its reach
-        if len(planes) % parts == 0 and whole / (2 * parts) + 4 * spread * (1 - 0.75 / parts) ** 0.5 < SUM[1]:
+        # three deviations of what the parts before and half of this one add up to, beside half its reach
+        if len(planes) % parts == 0 and whole / (2 * parts) + 3 * spread * (1 - 0.75 / parts) ** 0.5 < SUM[1]:
             return parts
     return len(planes)
 
