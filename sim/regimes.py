@@ -137,7 +137,8 @@ class _Run:
         self._note_skip(times, tables, cut, period, rounds, shifts)
         reach = {name: -(-(cut[name] - window[name]) // body) for name, body in self.cycle.body.items()}
         drop = max(0, min(at[name] - reach[name] for name in at) - 2 * MOST_PERIOD)
-        starts, releases = {}, {}
+        starts: dict[str, Table] = {}
+        releases: dict[str, Table] = {}
         for name, body in self.cycle.body.items():
             gone, head = drop * body, self.cycle.head[name]
             for source, kept in ((times.starts, starts), (times.releases, releases)):
@@ -265,7 +266,9 @@ def _lasts(times: Times, tables: _Tables, cut: dict[str, int], cycle: Cycle, per
             sink = tables.sink(edge, firings)
             on, mine, kind = (held_start, starts, pace.starts) if stage.claim == "start" else (
                 held_release, releases, pace.releases)  # fmt: skip
-            slack = mine - times.starts[edge.dst][np.minimum(sink, len(times.starts[edge.dst]) - 1), 0] - edge.fifo.credit
+            slack = (
+                mine - times.starts[edge.dst][np.minimum(sink, len(times.starts[edge.dst]) - 1), 0] - edge.fifo.credit
+            )
             terms.append((slack, shifts[edge.dst].of("starts", sink) - kind, on, (sink >= 0)))
         for slack, gap, held, real in terms:
             held |= (gap == 0) & (slack == 0) & real

@@ -48,7 +48,9 @@ def test_convolution_columns_run_over_kernel_then_channels() -> None:
     assert columns(weight)[0, :4].tolist() == [0, 4, 8, 1]
 
 
-@pytest.mark.parametrize(("pe", "simd", "word"), [(3, 1, "PE 3 does not divide 4 rows"), (1, 4, "SIMD 4 does not divide 6")])
+@pytest.mark.parametrize(
+    ("pe", "simd", "word"), [(3, 1, "PE 3 does not divide 4 rows"), (1, 4, "SIMD 4 does not divide 6")]
+)
 def test_a_folding_that_does_not_divide_is_named(pe: int, simd: int, word: str) -> None:
     with pytest.raises(InputError, match=word):
         PeWords.encode(np.ones((4, 6), np.int8), pe, simd)

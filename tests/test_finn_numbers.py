@@ -61,7 +61,9 @@ def test_cnv_gives_the_boards_scores(data: Path) -> None:
 
 
 def test_cnv_on_a_thousand_images(data: Path) -> None:
-    records = np.frombuffer(gzip.decompress((data / "cifar10" / "cifar10_test_jpeg_1000.bin.gz").read_bytes()), np.uint8)
+    records = np.frombuffer(
+        gzip.decompress((data / "cifar10" / "cifar10_test_jpeg_1000.bin.gz").read_bytes()), np.uint8
+    )
     images = records.reshape(1000, 3073)[:, 1:].reshape(1000, 3, 32, 32).transpose(0, 2, 3, 1)
     golden = np.loadtxt(data / "bnn_pynq" / "golden_cnvW1A1_scores_cifar_jpeg_1000.csv", delimiter=",", dtype=int)
     outputs = run(read_bnn_pynq(data / "bnn_pynq" / "cifar10_cnvW1A1.tar.gz"), images)
@@ -108,7 +110,9 @@ def networks(draw: st.DrawFn) -> tuple[Network, np.ndarray]:
         return 2 * rng.integers(0, 2, size) - 1 if bits == 1 else rng.integers(-low, low, size)
 
     levels = 1 if acts == 1 else (1 << acts) - 1
-    rule = Threshold(1) if acts == 1 else Threshold(levels, base=-(1 << (acts - 1)), step=1, strict=bool(rng.integers(2)))
+    rule = (
+        Threshold(1) if acts == 1 else Threshold(levels, base=-(1 << (acts - 1)), step=1, strict=bool(rng.integers(2)))
+    )
     layers = [entry]
     if conv:
         limits = np.sort(rng.integers(-40, 40, (4, levels)), axis=1)

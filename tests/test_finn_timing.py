@@ -190,7 +190,9 @@ def test_flushing_is_a_pipe_of_registers(pipe: int, depth: int, seed: int, dense
     assert timeline.starts("out")[:, 0].tolist() == by_registers(loop_, pipe, depth, arrivals, drains)
 
 
-@pytest.mark.parametrize(("size", "kernel", "stride"), [(6, 3, 1), (9, 3, 2), (8, 2, 2), (6, 1, 1), (7, 1, 2), (5, 5, 1)])
+@pytest.mark.parametrize(
+    ("size", "kernel", "stride"), [(6, 3, 1), (9, 3, 2), (8, 2, 2), (6, 1, 1), (7, 1, 2), (5, 5, 1)]
+)
 @pytest.mark.parametrize("slide", [units.slide_blocks, units.slide_frame, units.slide_rtl])
 def test_windows_read_every_pixel_and_write_every_window(size: int, kernel: int, stride: int, slide: object) -> None:
     out = (size - kernel) // stride + 1

@@ -156,7 +156,8 @@ def _stack_of_fc(archive: Archive, weight_bits: int, bits: int) -> Network:
 
 def _cnv(archive: Archive, weight_bits: int, bits: int) -> Network:
     layers = [Layer("quantise", Quantise(256 / 255, -128.0, -128, 127, channels_last=True), ("x",))]
-    source, shape = "quantise", (3, 32, 32)
+    source = "quantise"
+    shape: tuple[int, ...] = (3, 32, 32)
     for index, (kind, pool) in enumerate(CNV):
         if kind == "fc" and layers[-1].op.kind != "flatten" and len(shape) == 3:
             layers.append(Layer("flatten", Flatten(), (source,)))

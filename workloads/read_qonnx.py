@@ -21,7 +21,7 @@ from workloads.network import Layer, Network
 from workloads.ops import BatchNorm, Conv, Flatten, Linear, Pool
 from workloads.quantised import Threshold
 
-Real = npt.NDArray[np.float64]
+Real = npt.NDArray[np.floating[Any]]
 NEVER = float(1 << 40)
 QUANTISERS = ("Quant", "BipolarQuant", "Trunc", "MultiThreshold", "QuantizeLinear")
 FREE = ("Identity", "Unsqueeze", "Squeeze", "TopK", "ArgMax", "Softmax", "Cast")
@@ -64,7 +64,8 @@ Value = Flow | Whole | npt.NDArray[Any]
 
 def quantised(path: str | Path) -> bool:
     """Whether an ONNX file holds quantised operators of the kinds read here."""
-    return any(node.op_type in QUANTISERS for node in _model(path).graph.node)
+    nodes = _model(path).graph.node
+    return any(node.op_type in QUANTISERS or node.domain.startswith(("finn", "qonnx")) for node in nodes)
 
 
 def read_qonnx(path: str | Path) -> Network:
@@ -74,7 +75,7 @@ def read_qonnx(path: str | Path) -> Network:
 
 def _model(path: str | Path) -> Any:
     import onnx
-    from google.protobuf.message import DecodeError
+    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
     try:
         return onnx.load(str(path), load_external_data=False)
@@ -129,7 +130,7 @@ class _Reader:
             raise InputError("no matrix", where=self.path)
         return Network(Path(self.path).stem, {"x": self.shape}, self.layers, notes=tuple(self.notes))
 
-    def _node(self, op: str, inputs: list[Any], at: dict[str, Any]) -> Value:
+    def _node(self, op: str, inputs: list[Any], at: dict[str, Any]) -> Any:
         flows = [value for value in inputs if isinstance(value, Flow)]
         if len(flows) > 1:
             raise InputError("joins two streams; allowed: chains of layers")
@@ -158,10 +159,10 @@ class _Reader:
         name = self.append(Layer(self._new("flatten"), Flatten(), (flow.name,)))
         return replace(flow, name=name, shape=(int(np.prod(flow.shape)),))
 
-    def _transpose(self, inputs: list[Any], at: dict[str, Any]) -> Flow:
+    def _transpose(self, inputs: list[Any], at: dict[str, Any]) -> Any:
         if list(at.get("perm", ())) != list(range(len(inputs[0].shape) + 1)):
             raise InputError("a transpose of activations")
-        return inputs[0]  # type: ignore[no-any-return]
+        return inputs[0]
 
     def _mul(self, inputs: list[Any], at: dict[str, Any]) -> Flow:
         flow, by = _split(inputs)
@@ -187,7 +188,7 @@ class _Reader:
         gain = gamma / np.sqrt(var + at.get("epsilon", 1e-5))
         return _affine(inputs[0], gain, beta - mean * gain)
 
-    def _relu(self, inputs: list[Any], at: dict[str, Any]) -> Flow:
+    def _relu(self, inputs: list[Any], at: dict[str, Any]) -> Any:
         return replace(inputs[0], relu=True)
 
     def _bipolarquant(self, inputs: list[Any], at: dict[str, Any]) -> Flow:
@@ -234,12 +235,12 @@ class _Reader:
         gain, offset = (1.0, 0.0) if plain else (scale, bias)
         return Flow(name, flow.shape, np.array(gain), np.array(offset), True)
 
-    def _quantizelinear(self, inputs: list[Any], at: dict[str, Any]) -> Flow:
+    def _quantizelinear(self, inputs: list[Any], at: dict[str, Any]) -> Any:
         zero = np.asarray(inputs[2]) if len(inputs) > 2 and inputs[2] is not None else np.array(0, np.uint8)
         kind = np.iinfo(zero.dtype)
         return replace(inputs[0], steps=Steps(_scalar(inputs[1]), float(zero), int(kind.min), int(kind.max)))
 
-    def _clip(self, inputs: list[Any], at: dict[str, Any]) -> Flow:
+    def _clip(self, inputs: list[Any], at: dict[str, Any]) -> Any:
         flow, limits = inputs[0], [_scalar(value) for value in inputs[1:3]]
         if flow.steps is None or len(limits) < 2:
             raise InputError("a clip that does not stand between QuantizeLinear and DequantizeLinear")
@@ -286,7 +287,7 @@ class _Reader:
         sums = weight.numbers.reshape(len(weight.numbers), -1).sum(axis=1)
         return _product(flow, name, op.output(flow.shape), weight, sums, inputs[2] if len(inputs) > 2 else None)
 
-    def _maxpool(self, inputs: list[Any], at: dict[str, Any]) -> Flow:
+    def _maxpool(self, inputs: list[Any], at: dict[str, Any]) -> Any:
         flow, kernel = inputs[0], tuple(at["kernel_shape"])
         if (flow.gain < 0).any():
             raise InputError("max pooling of a tensor with a negative scale")
@@ -410,7 +411,7 @@ def _whole(value: Any) -> Whole:
     return Whole(array.astype(np.int64), np.array(1.0))
 
 
-def _constant(op: str, inputs: list[Any], at: dict[str, Any]) -> Value:
+def _constant(op: str, inputs: list[Any], at: dict[str, Any]) -> Any:
     """Constants are worked out as the graph is read; quantised ones keep numbers and scale apart."""
     if any(value is None for value in inputs[:2]):
         raise InputError("an input that is not known before the run")
@@ -434,7 +435,7 @@ def _constant(op: str, inputs: list[Any], at: dict[str, Any]) -> Value:
             if isinstance(inputs[0], Whole):
                 scale = inputs[0].scale
                 return Whole(inputs[0].numbers.transpose(order), scale.transpose(order) if scale.ndim > 1 else scale)
-            return inputs[0].transpose(order)  # type: ignore[no-any-return]
+            return inputs[0].transpose(order)
         case "Clip":
             return np.clip(inputs[0], *(np.asarray(value) for value in inputs[1:3]))
         case "Pow":
@@ -447,7 +448,7 @@ def _constant(op: str, inputs: list[Any], at: dict[str, Any]) -> Value:
         case "Unsqueeze" | "Squeeze" | "Concat" | "Reshape" | "Identity" | "Cast":
             if op == "Concat":
                 return np.concatenate([np.atleast_1d(value) for value in inputs], axis=at.get("axis", 0))
-            return np.atleast_1d(inputs[0]) if op == "Unsqueeze" else inputs[0]  # type: ignore[no-any-return]
+            return np.atleast_1d(inputs[0]) if op == "Unsqueeze" else inputs[0]
         case "Constant":
             from onnx import numpy_helper
 

@@ -8,13 +8,11 @@ import numpy as np
 
 from archs.finn import datapath, loop, oracle, resources, sizing
 from archs.finn.chain import Chain, Matrix, Unit, chain
-from archs.finn.fold import Fold
 from archs.finn.folding import resolve
 from archs.finn.model import Pipeline, pipeline
 from archs.finn.spec import FinnSpec
 from archs.finn.streamline import filled, streamlined
 from sim.energy import EnergyTable
-from sim.errors import InputError
 from sim.plan import Access, Computed, Machine, Phase, Plan, Work
 from sim.timeline import Timeline
 from workloads.folding import Folding, write_folding
@@ -110,7 +108,7 @@ def reference(spec: FinnSpec, network: Network, inputs: Mapping[str, Array]) -> 
 def classes(outputs: Array) -> Array:
     """Class per image from the last layer: of a bit per class the highest set (0 if none), else the first maximum."""
     if outputs.dtype != np.uint8:
-        return outputs.argmax(axis=1)
+        return np.asarray(outputs.argmax(axis=1))
     last = outputs.shape[1] - 1 - outputs[:, ::-1].argmax(axis=1)
     return np.where(outputs.any(axis=1), last, 0)
 

@@ -136,8 +136,7 @@ def stored(unit: Matrix | Pooling, values: Array) -> Array:
 def apply(memory: Loaded, values: Array) -> Array:
     """One matrix unit on `[images, *source]`: values of its outcome `[images, *out]`, padded rows left out."""
     unit = memory.unit
-    vectors = windows(unit, values)
-    total = accumulate(memory, vectors)
+    total = accumulate(memory, vectors(memory, values))
     if memory.thresholds is None:
         result = total
     else:
@@ -151,8 +150,7 @@ def windows(unit: Matrix, values: Array) -> Array:
     """The unit's input vectors `[vectors, columns]`: one per image, or one per window, channel fastest."""
     if not unit.slides:
         return values.reshape(len(values), -1)
-    op = unit.op
-    assert isinstance(op, Conv)
+    op = _op(unit)
     kernel, stride, padding = op.kernel, op.stride, op.padding
     edges = ((0, 0), (0, 0), (padding[0], padding[2]), (padding[1], padding[3]))
     padded = np.pad(values, edges) if any(padding) else values
@@ -160,13 +158,37 @@ def windows(unit: Matrix, values: Array) -> Array:
     return view.transpose(0, 2, 3, 4, 5, 1).reshape(-1, unit.columns)
 
 
-def accumulate(memory: Loaded, vectors: Array) -> Array:
-    """What the accumulators hold after a matrix-vector product: `[vectors, MH]`."""
+def vectors(memory: Loaded, values: Array) -> tuple[Words, ...]:
+    """The packed bit planes of all input vectors. Where a pixel fills whole words, windows are gathered word by word."""
+    unit, fold = memory.unit, memory.fold
+    channels = unit.source[0]
+    if not unit.slides or channels % 64 or any(_op(unit).padding) or fold.mw != unit.columns:
+        return planes(windows(unit, values), unit.incoming, fold.mw)
+    pixels = np.moveaxis(values, 1, -1)
+    packed = planes(pixels.reshape(-1, channels), unit.incoming, channels)
+    size, stride = values.shape[2:], _op(unit).stride
+    found = []
+    for plane in packed:
+        image = plane.reshape(len(values), *size, channels // 64)
+        view = sliding_window_view(image, _op(unit).kernel, axis=(1, 2))[:, :: stride[0], :: stride[1]]
+        found.append(view.transpose(0, 1, 2, 4, 5, 3).reshape(-1, unit.columns // 64))
+    return tuple(found)
+
+
+def _op(unit: Matrix) -> Conv:
+    assert isinstance(unit.op, Conv)
+    return unit.op
+
+
+def accumulate(memory: Loaded, x: tuple[Words, ...]) -> Array:
+    """What the accumulators hold after the matrix-vector products: `[vectors, MH]`."""
     unit, fold = memory.unit, memory.fold
     mul, add, div = _accumulator(unit, fold)
-    total = np.asarray(signed_sum(memory, planes(vectors, unit.incoming, fold.mw)))
+    total = np.asarray(signed_sum(memory, x))
     own = total + (fold.mw - unit.columns) if unit.incoming.bipolar else total
-    return (mul * own + add) // div
+    if (mul, add, div) == (1, 0, 1):
+        return own
+    return (mul * own + add) // div if div != 2 else (mul * own + add) >> 1
 
 
 def planes(vectors: Array, incoming: Carrier, width: int) -> tuple[Words, ...]:
@@ -187,24 +209,24 @@ def signed_sum(memory: Loaded, x: tuple[Words, ...]) -> Array:
         parts = (
             g * (2 * popcount.overlap(p, weights[0]) - popcount.ones(p)[:, None]) for g, p in zip(gains, x, strict=True)
         )
-        return sum(parts, np.int32(0))
+        return sum(parts, np.zeros((), np.int32))
     factors = coefficients(len(weights), True)
     if incoming.bipolar:
         parts = (
             f * (2 * popcount.overlap(x[0], w) - popcount.ones(w)[None]) for f, w in zip(factors, weights, strict=True)
         )
-        return sum(parts, np.int32(0))
+        return sum(parts, np.zeros((), np.int32))
     return sum(
-        (g * f * popcount.overlap(p, w) for g, p in zip(gains, x) for f, w in zip(factors, weights, strict=True)),
-        np.int32(0),
+        (g * f * popcount.overlap(p, w) for g, p in zip(gains, x, strict=True) for f, w in zip(factors, weights, strict=True)),
+        np.zeros((), np.int32),
     )
 
 
 def exceeded(thresholds: Array, total: Array) -> Array:
     """How many of its row's thresholds each accumulator exceeds: `[vectors, MH]`."""
-    count = (total > thresholds[:, 0]).astype(np.int8 if thresholds.shape[1] < 128 else np.int32)
+    count: Array = (total > thresholds[:, 0]).astype(np.int8 if thresholds.shape[1] < 128 else np.int32)
     for level in range(1, thresholds.shape[1]):
-        count += total > thresholds[:, level]
+        count = count + (total > thresholds[:, level])
     return count
 
 
@@ -212,4 +234,5 @@ def pool(unit: Pooling, values: Array) -> Array:
     """Max over windows that tile the image; on bits an OR."""
     images, channels, height, width = values.shape
     k = unit.window
-    return values.reshape(images, channels, height // k, k, width // k, k).max(axis=(3, 5))
+    tiles: Array = values.reshape(images, channels, height // k, k, width // k, k).max(axis=(3, 5))
+    return tiles

@@ -30,7 +30,7 @@ def matrix(unit: Matrix, chain: Chain, spec: FinnSpec) -> tuple[int, int]:
 def given(spec: FinnSpec) -> str | None:
     """Which setting says where the folding comes from; None where none does."""
     search = spec.fold
-    names = {"target_fps": search.target_fps, "luts": search.luts, "brams": search.brams}
+    names: dict[str, object] = {"target_fps": search.target_fps, "luts": search.luts, "brams": search.brams}
     names |= {"file": search.file, "layers": search.layers}
     return next((name for name, value in names.items() if value is not None), None)
 

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -54,7 +55,7 @@ def multiply(memory: Loaded, vector: Array, tally: "Counter[str]") -> Array:
     return result.reshape(-1)
 
 
-def products(memory: Loaded, words: Array, lanes: Array) -> Array:
+def products(memory: Loaded, words: Array, lanes: Array) -> Any:
     """What one input word adds to the sum of every PE: bit planes of the weights meet bit planes of the input."""
     field, incoming, simd = memory.weight.field, memory.unit.incoming, memory.fold.simd
     bits = np.unpackbits(
@@ -71,11 +72,11 @@ def products(memory: Loaded, words: Array, lanes: Array) -> Array:
     return sum(g * h * _ones(x & w) for g, x in inputs for h, w in weights)
 
 
-def _ones(words: Array) -> Array:
+def _ones(words: Array) -> Any:
     return np.bitwise_count(words).sum(axis=-1, dtype=np.int64)
 
 
-def _decide(memory: Loaded, total: Array, nf: int, tally: "Counter[str]") -> Array:
+def _decide(memory: Loaded, total: Array, nf: int, tally: "Counter[str]") -> Any:
     """The accumulators of one fold against the PEs' thresholds at index nf."""
     unit = memory.unit
     mul, add, div = _accumulator(unit, memory.fold)

@@ -18,7 +18,7 @@ from archs.finn import resources, units
 from archs.finn.chain import Chain, Matrix, Pooling, Unit
 from archs.finn.fold import Fold
 from archs.finn.spec import FinnSpec, Stream
-from archs.finn.units import Loop, Process, Window
+from archs.finn.units import Process, Window
 from sim.errors import InputError, nearest
 from sim.graph import Design, Fifo, Stage
 from sim.rates import Counts, Repeat, Total
@@ -72,7 +72,7 @@ class Pipeline:
 
     def stages(self) -> list[str]:
         """Names of all stages."""
-        return [name for name in self.design(1).stages]
+        return list(self.design(1).stages)
 
     def cost(self, formula: str = "") -> resources.Cost:
         """LUTs, block RAMs and DSPs of all processes and FIFOs."""
@@ -80,7 +80,9 @@ class Pipeline:
         units = {unit.name: unit for unit in self.chain.units}
         parts = [resources.of(p, units.get(p.name), self.folds.get(p.name), spec) for p in self.processes]
         widths = [process.out_width for process in self.processes]
-        return resources.total([*parts, *(resources.fifo(ln.depth, w) for ln, w in zip(self.links, widths, strict=False))])
+        return resources.total(
+            [*parts, *(resources.fifo(ln.depth, w) for ln, w in zip(self.links, widths, strict=False))]
+        )
 
     @cached_property
     def slowest(self) -> int:
@@ -250,9 +252,8 @@ class _Layout:
         size = height + padding[0] + padding[2]
         view = Window(size, kernel, stride, unit.out[1], folds)
         slide = {"blocks": units.slide_blocks, "frame": units.slide_frame, "rtl": units.slide_rtl}[self.spec.window]
-        self._add(
-            Process(f"{unit.name}.swu", "swu", (slide(view),), pipes.swu, False, pipes.pause, view=view), unit.name, lanes * bits
-        )
+        swu = Process(f"{unit.name}.swu", "swu", (slide(view),), pipes.swu, False, pipes.pause, view=view)
+        self._add(swu, unit.name, lanes * bits)
         self._convert(fold.simd * bits, unit.name, self.words * self.width)
 
     def _pooling(self, unit: Pooling) -> None:

@@ -13,8 +13,8 @@ from workloads.formats.bits import Words
 from workloads.tensor import Array
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def _ones(typingctx: Any, word: Any) -> Any:
+@intrinsic
+def _set_bits(typingctx: Any, word: Any) -> Any:
     """Set bits of one uint64, as the processor counts them."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -23,7 +23,10 @@ def _ones(typingctx: Any, word: Any) -> Any:
     return types.uint64(types.uint64), generate
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+_ones: Any = _set_bits
+
+
+@njit(cache=True, nogil=True)
 def _differ(x: Any, w: Any, out: Any) -> None:
     line = np.empty(w.shape[1], np.uint64)
     for v in range(x.shape[0]):
@@ -36,7 +39,7 @@ def _differ(x: Any, w: Any, out: Any) -> None:
             out[v, m] = line[m]
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@njit(cache=True, nogil=True)
 def _overlap(x: Any, w: Any, out: Any) -> None:
     line = np.empty(w.shape[1], np.uint64)
     for v in range(x.shape[0]):
@@ -67,4 +70,5 @@ def _count(kernel: Any, x: Words, w: Words) -> Array:
 
 def ones(x: Words) -> Array:
     """Set bits of each vector."""
-    return np.bitwise_count(x).sum(axis=-1, dtype=np.int32)
+    count: Array = np.bitwise_count(x).sum(axis=-1, dtype=np.int32)
+    return count

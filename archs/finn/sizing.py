@@ -1,9 +1,10 @@
 """FIFO depths from the timeline: small ones that keep the rate of the slowest unit.
 
 First the design is run with FIFOs that never fill and images let in at the rate of its slowest loop. A FIFO that holds
-what this run ever needed at once cannot delay it, so with those depths every image keeps that rate (and without the pacing
-nothing starts later). Then depths are cut as long as a long batch still settles at that rate: first under one cap for
-all, then FIFO by FIFO, the most bits first. The number of trials is bounded by the work they take, never by the clock: same design, same depths.
+what this run ever needed at once cannot delay it, so with those depths every image keeps that rate (and without the
+pacing nothing starts later). Then depths are cut as long as a batch still settles at that rate: under one cap for all,
+then FIFO by FIFO, the most bits first. The number of trials is bounded by the work they take, never by the clock: same
+design, same depths.
 """
 
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""FINN's settings. Defaults: the paper's 200 MHz, units of today's boards as measured, folding searched for 9,000 images/s."""
+"""FINN's settings. Defaults: 200 MHz, units as the boards were built, folding searched for the paper's 9,000 images/s."""
 
 from typing import Annotated, Literal
 

@@ -128,11 +128,13 @@ def unpack(words: Words, count: int) -> npt.NDArray[np.uint8]:
 def split(numbers: Array, field: int, bipolar: bool = False) -> npt.NDArray[np.uint8]:
     """Integers as `field` bits each, lowest first. Bipolar: -1 is 0, +1 is 1. InputError for a value that does not fit."""
     if bipolar:
-        if not np.isin(numbers, (-1, 1)).all():
+        if not (np.abs(numbers) == 1).all():
             raise InputError("one-bit weights hold -1 and +1 only")
         return (numbers > 0).astype(np.uint8)[..., None]
     if numbers.size and (numbers.min() < -(1 << (field - 1)) or numbers.max() >= 1 << field):
         raise InputError(f"values {numbers.min()} to {numbers.max()} do not fit {field} bits")
+    if field <= 8:
+        return np.unpackbits(numbers.astype(np.uint8)[..., None], axis=-1, count=field, bitorder="little")
     return (numbers.astype(np.int64)[..., None] >> np.arange(field) & 1).astype(np.uint8)
 
 
