@@ -222,6 +222,54 @@ def test_an_if_with_an_open_condition_has_both_branches(tmp_path: Path) -> None:
         agrees(path, found, {"x": sign * np.abs(normal(1, 4))})
 
 
+def test_a_branch_may_read_what_is_computed_outside(tmp_path: Path) -> None:
+    """The If stands first in the file; its branch reads a value that a later line computes."""
+    square = helper.make_node("Squeeze", ["late", "axis"], ["short"])
+    keep = helper.make_node("Identity", ["late"], ["long"])
+    branches = {
+        f"{name}_branch": helper.make_graph([node], name, [], [helper.make_empty_tensor_value_info(node.output[0])])
+        for name, node in (("then", square), ("else", keep))
+    }
+    nodes = [
+        helper.make_node("If", ["one"], ["y"], **branches),
+        helper.make_node("Shape", ["late"], ["sizes"]),
+        helper.make_node("Gather", ["sizes", "second"], ["size"]),
+        helper.make_node("Equal", ["size", "unit"], ["one"]),
+        helper.make_node("Relu", ["x"], ["late"]),
+    ]
+    constants = {"axis": np.array([1]), "second": np.array(1), "unit": np.array(1)}
+    made = onnx.load_from_string(model(nodes, {"x": (1, 1, 4)}, ["y"], constants))
+    (tmp_path / "m.onnx").write_bytes(made.SerializeToString())
+    found = read_onnx(tmp_path / "m.onnx")
+    assert not found.unsupported
+    assert not found.approximated
+    assert found.network.shapes[found.outputs["y"]] == (4,)
+
+
+@pytest.mark.parametrize("op", ["Conv", "MaxPool", "AveragePool", "GlobalAveragePool", "BatchNormalization"])
+def test_windows_over_several_items_inside_one_image(tmp_path: Path, op: str) -> None:
+    constants: dict[str, Array] = {}
+    attributes: dict[str, object] = {}
+    if op == "Conv":
+        constants = {"w": normal(6, 2, 3, 2), "b": normal(6)}
+        attributes = {"strides": [2, 1], "pads": [1, 0, 2, 1], "group": 2}
+    elif op == "BatchNormalization":
+        constants = {name: np.abs(normal(4)) for name in ("gamma", "beta", "mean", "var")}
+    elif "Global" not in op:
+        attributes = {"kernel_shape": [3, 2], "strides": [2, 1], "pads": [1, 0, 1, 1]}
+    nodes = [
+        helper.make_node("Reshape", ["x", "items"], ["r"]),
+        helper.make_node(op, ["r", *constants], ["y"], **attributes),
+    ]
+    path = tmp_path / "m.onnx"
+    path.write_bytes(model(nodes, {"x": (1, 12, 7, 6)}, ["y"], {"items": np.array([3, 4, 7, 6]), **constants}))
+    found = read_onnx(path)
+    assert not found.unsupported
+    if op == "Conv":
+        assert sum(found.network.macs(layer.name) for layer in found.network.layers) == 3 * 6 * 4 * 6 * 2 * 6
+    agrees(path, found, {"x": normal(1, 12, 7, 6)})
+
+
 def test_an_unknown_operator_is_a_row_and_what_follows_is_listed(tmp_path: Path) -> None:
     nodes = [
         helper.make_node("Relu", ["x"], ["r"]),

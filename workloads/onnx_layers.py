@@ -19,8 +19,25 @@ def conv(net: Importer, node: Node) -> None:
     groups = node.attribute("group", 1)
     stride, dilation, padding = _window(node, kernel, _space(x))
     bias = {"bias": constant(node, 2, "a bias")} if given(node, 2) is not None else {}
-    op = ops.Conv(len(weight), kernel, stride, padding, groups, dilation, bool(bias))
-    net.put(node, op, [_batched(net, x)], {"weight": weight, **bias})
+    if leads(shape_of(x)):
+        op = ops.Conv(len(weight), kernel, stride, padding, groups, dilation, bool(bias))
+        net.put(node, op, [net.holder(x)], {"weight": weight, **bias})
+        return
+    half = len(kernel)
+    wide = (0, *padding[:half], 0, *padding[half:])
+    op = ops.Conv(len(weight), (1, *kernel), (1, *stride), wide, groups, (1, *dilation), bool(bias))
+    _items(net, node, op, x, {"weight": weight[:, :, None], **bias})
+
+
+def _items(net: Importer, node: Node, op: ops.Op, x: Value, params: dict[str, Array]) -> None:
+    """An operator on several items inside one image (items, channels, *space): the items become one more axis of space
+    that windows of 1 pass over, so counts and numbers are those of the items one by one."""
+    shape, out = shape_of(x), shape_of(node.outputs[0])
+    axes = (1, 0, *range(2, len(shape)))
+    turned = (shape[1], shape[0], *shape[2:])
+    source = net.add(f"{node.name}_items", Transpose(axes), [net.holder(x)], turned, True)
+    made = net.add(node.name, op, [source], (out[1], out[0], *out[2:]), True, params)
+    net.put(node, Transpose(axes), [made], name=f"{node.name}_back")
 
 
 def conv_transpose(net: Importer, node: Node) -> None:
@@ -52,7 +69,7 @@ def pool(net: Importer, node: Node) -> None:
         raise NotTaken("the positions of its maxima are used")
     dilation = () if set(dilation) == {1} else dilation
     op = ops.Pool("max" if mode == "max" else "avg", kernel, stride, padding, ceil, include, dilation)
-    net.put(node, op, [_batched(net, x)])
+    _window_of(net, node, op, x)
 
 
 def global_pool(net: Importer, node: Node) -> None:
@@ -60,7 +77,20 @@ def global_pool(net: Importer, node: Node) -> None:
     kernel = _space(x)
     mode = "max" if node.op == "GlobalMaxPool" else "avg"
     op = ops.Pool("max" if mode == "max" else "avg", kernel, (1,) * len(kernel), (0,) * (2 * len(kernel)))
-    net.put(node, op, [_batched(net, x)])
+    _window_of(net, node, op, x)
+
+
+def _window_of(net: Importer, node: Node, op: ops.Pool, x: Value) -> None:
+    """A pool over one item or several."""
+    if leads(shape_of(x)):
+        net.put(node, op, [net.holder(x)])
+        return
+    half = len(op.kernel)
+    wide = (0, *op.padding[:half], 0, *op.padding[half:])
+    dilation = (1, *op.dilation) if op.dilation else ()
+    _items(
+        net, node, replace(op, kernel=(1, *op.kernel), stride=(1, *op.stride), padding=wide, dilation=dilation), x, {}
+    )
 
 
 def batch_norm(net: Importer, node: Node) -> None:
@@ -69,7 +99,11 @@ def batch_norm(net: Importer, node: Node) -> None:
     names = ("gamma", "beta", "mean", "var")
     params = {name: constant(node, index, name) for index, name in enumerate(names, 1)}
     op = ops.BatchNorm(float(node.attribute("epsilon", 1e-5)))
-    net.put(node, op, [_batched(net, required(node, 0))], params)
+    x = required(node, 0)
+    if leads(shape_of(x)):
+        net.put(node, op, [net.holder(x)], params)
+    else:
+        _items(net, node, op, x, params)
 
 
 def lrn(net: Importer, node: Node) -> None:

@@ -42,6 +42,7 @@ SMALL = 4096
 MOST_BYTES = 2 << 30
 MOST_NODES = 100_000
 PURE_SHAPE = ("Shape", "Size")
+GRAPHS = (AttributeProto.GRAPH, AttributeProto.GRAPHS)
 
 
 @dataclass(eq=False, slots=True)
@@ -349,7 +350,7 @@ class _Folder:
             return True
         if any(v is not None and v.const is None for v in inputs) or proto.op_type.startswith(("Random", "Bernoulli")):
             return False
-        if any(a.type in (AttributeProto.GRAPH, AttributeProto.GRAPHS) for a in proto.attribute):
+        if any(a.type in GRAPHS for a in proto.attribute):
             return False
         if proto.op_type == "ConstantOfShape" and inputs[0] is not None and inputs[0].const is not None:
             value = next((_array(a.t) for a in proto.attribute if a.name == "value"), np.zeros(1, np.float32))
@@ -410,13 +411,23 @@ def _array(tensor: TensorProto) -> Array:
     )
 
 
+def _reads(node: NodeProto) -> Iterator[str]:
+    """Every name a node reads, those that its branches and loops read from outside included."""
+    yield from node.input
+    for attribute in node.attribute:
+        for graph in (attribute.g, *attribute.graphs) if attribute.type in GRAPHS else ():
+            for inner in graph.node:
+                yield from _reads(inner)
+            yield from (output.name for output in graph.output)
+
+
 def _sorted(graph: GraphProto, known: set[str]) -> Iterator[NodeProto]:
     """The nodes, each after those it reads from. InputError where that cannot be."""
     made = {output for node in graph.node for output in node.output if output}
     waiting: dict[str, list[int]] = {}
     missing, ready = [], []
     for index, node in enumerate(graph.node):
-        needs = {name for name in node.input if name in made and name not in known}
+        needs = {name for name in _reads(node) if name in made and name not in known}
         missing.append(len(needs))
         for name in needs:
             waiting.setdefault(name, []).append(index)
