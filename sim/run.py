@@ -92,6 +92,7 @@ def execute(
     )
     scores = _scores(network, computed.outputs) if computed else None
     if scores is not None and labels is not None:
+        scores = arch.ranked(network, scores) if hasattr(arch, "ranked") else scores
         result.data["accuracy"] = verdict.accuracy(scores, labels)
     result.run["wall_s"] = walls
     return replace(result, outputs=_last(network, computed.outputs) if computed else None)

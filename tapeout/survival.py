@@ -3,7 +3,7 @@
 Equivalence proves that the datapath computes the encoded network; this compares with the network as it was given.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from math import inf, log10
 from pathlib import Path
 from typing import Any
@@ -55,7 +55,7 @@ def validate(
         "saturations": computed.saturations,
         "notes": list(computed.notes),
         "equivalence": {"passed": verdict.passed, "first_failing_layer": verdict.first_failing_layer},
-        "accuracy": _accuracy(network, computed, floats, labels),
+        "accuracy": _accuracy(network, computed, floats, labels, getattr(plugin, "ranked", _plain)),
     }
     worse = _worse(found["accuracy"])
     noisy = min((row for row in rows if row["sqnr_db"] is not None), key=lambda row: row["sqnr_db"], default=None)
@@ -92,8 +92,17 @@ def _sqnr_db(computed: Computed, floats: Mapping[str, Array], name: str) -> floa
     return 10 * log10(signal / noise) if signal else None
 
 
+def _plain(network: Network, scores: Array) -> Array:
+    """The class is the first maximum."""
+    return scores
+
+
 def _accuracy(
-    network: Network, computed: Computed, floats: Mapping[str, Array], labels: Array | None
+    network: Network,
+    computed: Computed,
+    floats: Mapping[str, Array],
+    labels: Array | None,
+    ranked: Callable[[Network, Array], Array] = _plain,
 ) -> dict[str, Any] | None:
     """Top-1 with 95 % intervals of the network in floats and on the machine; None without labels or machine scores."""
     if labels is None:
@@ -102,9 +111,9 @@ def _accuracy(
     scores = floats[last]
     if len(labels) != len(scores) or labels.ndim != 1:
         raise InputError(f"{labels.shape} labels for {len(scores)} images", where="--labels")
-    found = {"float": accuracy(scores, labels)}
+    found = {"float": accuracy(ranked(network, scores), labels)}
     if last in computed.outputs:
-        found["machine"] = accuracy(computed.outputs[last], labels)
+        found["machine"] = accuracy(ranked(network, computed.outputs[last]), labels)
     return found
 
 

@@ -17,9 +17,10 @@ from sim.plan import Access, Computed, Machine, Phase, Plan, Work
 from sim.timeline import Timeline
 from workloads.folding import Folding, write_folding
 from workloads.network import Network
+from workloads.quantised import Threshold
 from workloads.tensor import Array
 
-__all__ = ["SPEC", "bound", "build", "classes", "compute", "extras", "fill", "machine", "reference", "skips"]
+__all__ = ["SPEC", "bound", "build", "compute", "extras", "fill", "machine", "precision", "ranked", "reference", "skips"]
 
 SPEC = FinnSpec
 ENERGY = Path(__file__).with_name("energy.yaml")
@@ -105,12 +106,12 @@ def reference(spec: FinnSpec, network: Network, inputs: Mapping[str, Array]) -> 
     return oracle.run(_chain(spec, network), inputs[next(iter(network.inputs))])
 
 
-def classes(outputs: Array) -> Array:
-    """Class per image from the last layer: of a bit per class the highest set (0 if none), else the first maximum."""
-    if outputs.dtype != np.uint8:
-        return np.asarray(outputs.argmax(axis=1))
-    last = outputs.shape[1] - 1 - outputs[:, ::-1].argmax(axis=1)
-    return np.where(outputs.any(axis=1), last, 0)
+def ranked(network: Network, scores: Array) -> Array:
+    """Scores whose first maximum is the class: of a bit per class the published rule takes the highest set, else 0."""
+    rule = network.layers[-1].op
+    if isinstance(rule, Threshold) and rule.levels == 1:
+        return (scores > 0) * np.arange(1, scores.shape[1] + 1)
+    return scores
 
 
 def bound(spec: FinnSpec, network: Network, inputs: Mapping[str, Array]) -> int:
