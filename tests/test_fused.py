@@ -1,6 +1,7 @@
 """Fused-layer CNN: geometry, storage, partitions and cycles, against figures worked out by hand or published."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -494,3 +495,16 @@ def _refined(design: Design, parts: int) -> Design:
         consume = spread(edge.fifo.consume, design.stages[edge.dst].firings, 0)
         fine.connect(edge.src, edge.dst, replace(edge.fifo, produce=produce, consume=consume))
     return fine
+
+
+def test_the_figure_is_drawn_the_same_every_time(tmp_path: Path) -> None:
+    from archs.fused import sweeps
+    from reports import figures
+
+    records = sweeps.storage_transfer()
+    one_, other = (
+        figures.save(figures.storage_transfer(records), records, tmp_path / name / "front", "a command")
+        for name in "ab"
+    )
+    assert [path.suffix for path in one_] == [".pdf", ".svg", ".png", ".csv"]
+    assert [path.read_bytes() for path in one_] == [path.read_bytes() for path in other]

@@ -16,15 +16,15 @@ from archs.fused.reference import reference as whole_maps
 from archs.fused.spec import FusedSpec
 from archs.fused.stack import Stack
 from archs.fused.storage import LoopStorage, weight_bits
-from archs.fused.unroll import passes, taps
+from archs.fused.unroll import chunks, taps
 from sim.errors import InputError
 from sim.plan import Computed
 from workloads.execute import forward
 from workloads.network import Network
 from workloads.tensor import Array
 
-LOOP_CYCLES = 200_000
-"""Machine cycles up to which the loop datapath runs too, to count its accesses."""
+LOOP_READS = 600_000
+"""Input values that the loops read, up to which the loop datapath runs too, to count its accesses."""
 MOST_PYRAMIDS = 64
 """Pyramids of a group that the fast datapath runs one by one; of more, it takes several at a time."""
 ORDERED_MACS = 10_000_000_000
@@ -38,7 +38,7 @@ def compute(spec: FusedSpec, network: Network, inputs: Mapping[str, Array]) -> C
     arithmetic = chosen(spec, found, values)
     tallies = [Tally() for _ in found.parts]
     images = len(next(iter(values.values())))
-    small = spec.transfer != "trips" and _cycles(found) * images <= LOOP_CYCLES
+    small = spec.transfer != "trips" and _reads(found) * images <= LOOP_READS
     maps: dict[str, list[Array]] = {}
     for image in range(images):
         known = {name: arithmetic.store(name, array[image]).transpose(1, 2, 0) for name, array in values.items()}
@@ -125,9 +125,12 @@ def chosen(spec: FusedSpec, found: Layout, values: Mapping[str, Array]) -> Arith
     return fixed(found.stack, found.precision, {**floats, **made})
 
 
-def _cycles(found: Layout) -> int:
+def _reads(found: Layout) -> int:
+    """Input values that the loops of all convolutions read, one by one, for one image."""
     return sum(
-        part.pyramids.pixels(node.name) * taps(node) * passes(node, part.unrolls[node.name])
+        part.pyramids.pixels(node.name)
+        * taps(node)
+        * sum(block.inputs for block in chunks(node, part.unrolls[node.name]))
         for part in found.parts
         for node in part.group.convs
     )
