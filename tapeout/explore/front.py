@@ -35,6 +35,28 @@ def hypervolume(values: Values, best: Values, worst: Values) -> float:
     return float(moocore.hypervolume(scaled, ref=np.ones(len(best))))
 
 
+class Fronts:
+    """A front per group of points that may be compared."""
+
+    def __init__(self, objectives: int) -> None:
+        self.objectives = objectives
+        self.groups: dict[tuple[str, ...], Front] = {}
+
+    def add(self, group: tuple[str, ...], values: Values) -> None:
+        """Feasible points of one group."""
+        self.groups.setdefault(group, Front(self.objectives)).add(values)
+
+    @property
+    def feasible(self) -> int:
+        """Points of all groups."""
+        return sum(front.feasible for front in self.groups.values())
+
+    @property
+    def hypervolume(self) -> float:
+        """Mean of all groups."""
+        return float(np.mean([front.hypervolume for front in self.groups.values()])) if self.groups else 0.0
+
+
 class Front:
     """The front so far, of points as they come; the box spans all feasible points seen."""
 

@@ -24,10 +24,14 @@ STUBBORN = 20
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """Objectives to minimise, and by how much the constraints are missed in all; None where there are no figures."""
+    """Objectives to minimise, and by how much the constraints are missed in all; None where there are no figures.
+
+    Only outcomes of one group are compared.
+    """
 
     values: tuple[float, ...]
     missed: float
+    group: tuple[str, ...] = ()
 
 
 Rounds = Generator[Iterable[Assignment], Sequence[Outcome | None] | None, None]

@@ -15,7 +15,7 @@ import numpy as np
 
 from sim.result import VERSION, write
 from sim.units import show
-from tapeout.explore.front import hypervolume, importance, pareto
+from tapeout.explore.front import Fronts, importance, pareto
 from tapeout.explore.point import DONE, Point, code, summed
 from tapeout.explore.search import judge, settings
 from tapeout.explore.store import TEXTS, Store
@@ -34,10 +34,19 @@ def records(plan: Plan, store: Store, keys: Mapping[str, None]) -> list[Record]:
             if row["key"] in keys:
                 found[row["key"]] = _record(plan, row)
     ordered = [found[key] for key in sorted(found)]
-    good = [record for record in ordered if record["feasible"]]
-    for record, on in zip(good, pareto(values(plan, good)), strict=True):
-        record["front"] = bool(on)
+    for good in groups(plan, ordered):
+        for record, on in zip(good, pareto(values(plan, good)), strict=True):
+            record["front"] = bool(on)
     return ordered
+
+
+def groups(plan: Plan, found: Sequence[Record]) -> list[list[Record]]:
+    """Feasible points that may be compared with one another."""
+    apart: dict[tuple[str, ...], list[Record]] = {}
+    for record in found:
+        if record["feasible"]:
+            apart.setdefault(tuple(record[name] for name in plan.study.apart), []).append(record)
+    return list(apart.values())
 
 
 def _record(plan: Plan, row: Mapping[str, Any]) -> Record:
@@ -66,8 +75,11 @@ def values(plan: Plan, found: Sequence[Record]) -> np.ndarray[Any, np.dtype[np.f
 def summary(plan: Plan, found: Sequence[Record], asked: int) -> dict[str, Any]:
     """The study, how many points came to what, the front with the command that remakes each point, and importance."""
     good = [record for record in found if record["feasible"]]
-    front = _different(plan, [record for record in good if record["front"]])
+    front = [record for group in groups(plan, found) for record in _different(plan, [r for r in group if r["front"]])]
     all_values = values(plan, good)
+    fronts = Fronts(len(plan.study.objectives))
+    for n, group in enumerate(groups(plan, found)):
+        fronts.add((str(n),), values(plan, group))
     reasons = Counter(record["why"] for record in found if record["status"] != DONE)
     chosen = [{"arch": r["arch"], "workload": r["workload"], **r["settings"]} for r in good]
     return {
@@ -83,9 +95,7 @@ def summary(plan: Plan, found: Sequence[Record], asked: int) -> dict[str, Any]:
             "feasible": len(good),
         },
         "failed": dict(sorted(reasons.items())),
-        "hypervolume": hypervolume(values(plan, front), all_values.min(axis=0), all_values.max(axis=0))
-        if good
-        else 0.0,
+        "hypervolume": fronts.hypervolume,
         "importance": {
             goal.metric: importance(chosen, np.abs(all_values[:, n])) for n, goal in enumerate(plan.study.objectives)
         },

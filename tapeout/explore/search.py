@@ -16,7 +16,7 @@ import numpy as np
 
 from sim.errors import InputError, nearest
 from tapeout.explore import sharing, workers
-from tapeout.explore.front import Front
+from tapeout.explore.front import Fronts
 from tapeout.explore.methods import Outcome, rounds
 from tapeout.explore.point import DONE, FAILED, Point, Row, code, evaluate, forget, summed
 from tapeout.explore.space import Assignment, Axis
@@ -30,9 +30,10 @@ Progress = Callable[[str, int, int], None]
 class Tally:
     """What a study knows of its points while it runs: an outcome per key, the front, and how many failed or were lost."""
 
-    front: Front
+    front: Fronts
     outcomes: dict[str, Outcome | None] = field(default_factory=dict)
     asked: dict[str, None] = field(default_factory=dict)
+    counted: int = 0
     failed: int = 0
     lost: int = 0
     fresh: int = 0
@@ -77,13 +78,14 @@ def judge(study: Study, row: Mapping[str, Any]) -> Outcome | None:
         over = float("inf") if value is None else max(low - value, value - high, 0.0)
         missed += over / (abs(high if isfinite(high) else low) or 1.0)
     signs = [objective.sign for objective in study.objectives]
-    return Outcome(tuple(sign * float(value or 0) for sign, value in zip(signs, values)), missed)
+    group = tuple(row[name] for name in study.apart)
+    return Outcome(tuple(sign * float(value or 0) for sign, value in zip(signs, values)), missed, group)
 
 
 def explore(plan: Plan, out: Path, jobs: int, scheduler: str | None, told: Progress) -> Tally:
     """Run every point of the study that the store in `out` does not hold yet. Raises InputError; an interrupt passes."""
     began, study = time.perf_counter(), plan.study
-    store, tally = Store(out / "store"), Tally(Front(len(study.objectives)))
+    store, tally = Store(out / "store"), Tally(Fronts(len(study.objectives)))
     with ExitStack() as stack:
         folder = stack.enter_context(workers.shared_folder())
         sharing.use(folder)
@@ -114,7 +116,7 @@ def explore(plan: Plan, out: Path, jobs: int, scheduler: str | None, told: Progr
                     tally.cpu_s += spent.cpu_s
                     tally.first_s = tally.first_s or time.perf_counter() - began
                 _count(study, tally, rows, len(gone))
-                told(_line(tally), len(tally.asked), size)
+                told(_line(tally), tally.counted, size)
             answer = (
                 [tally.outcomes.get(key) for key in keys] if study.method not in ("grid", "random", "sobol") else None
             )
@@ -169,6 +171,7 @@ def _todo(study: Study, tally: Tally, asked: Iterable[Assignment], keys: list[st
         new = key not in tally.asked
         tally.asked[key] = None
         if new and key in tally.outcomes:
+            tally.counted += 1
             _add(tally, [tally.outcomes[key]])
         elif new:
             yield key, this
@@ -176,7 +179,7 @@ def _todo(study: Study, tally: Tally, asked: Iterable[Assignment], keys: list[st
 
 def _remember(store: Store, study: Study, tally: Tally) -> None:
     """Outcomes of all points that the store holds, whichever study did them."""
-    for part in store.rows({"key", "status", *study.metrics}, study.metrics):
+    for part in store.rows({"key", "status", "arch", "workload", *study.metrics}, study.metrics):
         beyond = [m for m in study.metrics if m.startswith(("layers.", "arch.")) and m not in part.columns]
         for row in part.iter_rows(named=True):
             if row["status"] == FAILED or not beyond:
@@ -185,6 +188,7 @@ def _remember(store: Store, study: Study, tally: Tally) -> None:
 
 def _count(study: Study, tally: Tally, rows: Sequence[Row], lost: int) -> None:
     tally.lost += lost
+    tally.counted += len(rows) + lost
     tally.fresh += len(rows)
     tally.failed += sum(row["status"] == FAILED for row in rows)
     outcomes = {row["key"]: judge(study, row) for row in rows}
@@ -193,8 +197,9 @@ def _count(study: Study, tally: Tally, rows: Sequence[Row], lost: int) -> None:
 
 
 def _add(tally: Tally, outcomes: Iterable[Outcome | None]) -> None:
-    if good := [outcome.values for outcome in outcomes if outcome is not None and outcome.missed == 0]:
-        tally.front.add(np.array(good))
+    good = [outcome for outcome in outcomes if outcome is not None and outcome.missed == 0]
+    for group in dict.fromkeys(outcome.group for outcome in good):
+        tally.front.add(group, np.array([outcome.values for outcome in good if outcome.group == group]))
 
 
 def _line(tally: Tally) -> str:

@@ -103,6 +103,8 @@ class Study(Spec):
     parameters: Mapping[str, Any] = Field(default_factory=dict)
     objectives: Annotated[tuple[Objective, ...], Field(min_length=1)]
     constraints: tuple[Constraint, ...] = ()
+    apart: tuple[Literal["workload", "arch"], ...] = ()
+    """Points are compared only with those of the same workload (a density is another workload) or accelerator."""
     method: METHODS = "grid"
     budget: Count | None = None
     seed: Annotated[int, Field(ge=0)] = 0
@@ -195,6 +197,8 @@ def _check_method(document: Document, study: Study, space: Space) -> None:
             raise document.error("a grid needs `steps` of a range", ("parameters", open_[0]))
         if study.budget is not None and (size := space.size()) > study.budget:
             raise document.error(f"the grid has {size} points; allowed: {study.budget} (budget)", ("budget",))
+    elif study.apart and study.method not in ("random", "sobol"):
+        raise document.error(f"{study.method} looks for one front; allowed: grid, random, sobol", ("apart",))
     elif study.budget is None:
         raise document.error(f"missing; {study.method} needs a number of points", ("budget",))
 
