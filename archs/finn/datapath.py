@@ -96,7 +96,7 @@ def _accumulator(unit: Matrix, fold: Fold) -> tuple[int, int, int]:
 
 
 def run(chain: Chain, folds: Mapping[str, Fold], images: Array) -> dict[str, Array]:
-    """Every unit's result by name: `[images, *shape]`, as the machine holds it (bits 0 and 1 for bipolar values)."""
+    """Every unit's result by name: `[images, *shape]`. Bipolar values are -1 and +1; the last layer's leave as bits."""
     memories = {unit.name: load(unit, folds[unit.name]) for unit in chain.matrices}
     outputs: dict[str, Array] = {}
     step = max(1, CHUNK_BYTES // max(_bytes(unit) for unit in chain.units))
@@ -104,8 +104,10 @@ def run(chain: Chain, folds: Mapping[str, Fold], images: Array) -> dict[str, Arr
         values = prepare(chain, images[first : first + step])
         for unit in chain.units:
             values = pool(unit, values) if isinstance(unit, Pooling) else apply(memories[unit.name], values)
-            whole = outputs.setdefault(unit.output, np.empty((len(images), *unit.out), _dtype(unit)))
-            whole[first : first + step] = stored(unit, values)
+            whole = outputs.setdefault(
+                unit.output, np.empty((len(images), *unit.out), _dtype(unit, unit is chain.units[-1]))
+            )
+            whole[first : first + step] = stored(unit, values, unit is chain.units[-1])
     return outputs
 
 
@@ -123,14 +125,16 @@ def prepare(chain: Chain, images: Array) -> Array:
     return values
 
 
-def _dtype(unit: Matrix | Pooling) -> npt.DTypeLike:
+def _dtype(unit: Matrix | Pooling, last: bool) -> npt.DTypeLike:
     carrier = unit.outgoing
-    return np.uint8 if carrier.bipolar else (np.int32 if carrier.bits > 8 else np.int16)
+    if carrier.bipolar:
+        return np.uint8 if last else np.int8
+    return np.int32 if carrier.bits > 8 else np.int16
 
 
-def stored(unit: Matrix | Pooling, values: Array) -> Array:
-    """Values as the machine holds them: a bipolar one is a bit."""
-    return values > 0 if unit.outgoing.bipolar else values
+def stored(unit: Matrix | Pooling, values: Array, last: bool) -> Array:
+    """Values as they are reported: a bipolar one that leaves the machine is the bit it leaves as."""
+    return (values > 0).astype(np.uint8) if last and unit.outgoing.bipolar else values
 
 
 def apply(memory: Loaded, values: Array) -> Array:
@@ -217,7 +221,11 @@ def signed_sum(memory: Loaded, x: tuple[Words, ...]) -> Array:
         )
         return sum(parts, np.zeros((), np.int32))
     return sum(
-        (g * f * popcount.overlap(p, w) for g, p in zip(gains, x, strict=True) for f, w in zip(factors, weights, strict=True)),
+        (
+            g * f * popcount.overlap(p, w)
+            for g, p in zip(gains, x, strict=True)
+            for f, w in zip(factors, weights, strict=True)
+        ),
         np.zeros((), np.int32),
     )
 

@@ -27,7 +27,7 @@ def run(chain: Chain, folds: Mapping[str, Fold], images: Array) -> tuple[dict[st
             rows = np.stack([multiply(memory, vector, tally) for vector in vectors])[:, : unit.rows]
             values = np.moveaxis(rows.reshape(len(images), *unit.out[1:], unit.rows), -1, 1)
             counts[unit.name] = dict(tally)
-        outputs[unit.output] = stored(unit, values)
+        outputs[unit.output] = stored(unit, values, unit is chain.units[-1])
     return outputs, counts
 
 

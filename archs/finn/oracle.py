@@ -22,8 +22,8 @@ def run(chain: Chain, images: Array) -> dict[str, Array]:
             values = forward(layer.op, layer.params, [values])
         for unit in chain.units:
             values = _pool(unit, values) if isinstance(unit, Pooling) else _matrix(unit, values)
-            held = values > 0 if unit.outgoing.bipolar else values
-            parts.setdefault(unit.output, []).append(held.astype(np.uint8 if unit.outgoing.bipolar else np.int64))
+            bits = unit is chain.units[-1] and unit.outgoing.bipolar
+            parts.setdefault(unit.output, []).append((values > 0 if bits else values).astype(np.int32))
     return {name: np.concatenate(arrays) for name, arrays in parts.items()}
 
 
