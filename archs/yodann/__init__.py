@@ -9,19 +9,19 @@ from typing import Any
 
 import numpy as np
 
-from archs.yodann import account, power
+from archs.yodann import account, flow, power
 from archs.yodann import compute as walking
-from archs.yodann.arithmetic import STEP, fill, takes
+from archs.yodann.arithmetic import STEP, fill, filters, output_name, takes
 from archs.yodann.geometry import cut, eta_idle, eta_tile
 from archs.yodann.model import Formula, timed
 from archs.yodann.settings import Yodann
-from sim.plan import Computed, Machine, Phase, Plan
+from sim.plan import Behaviour, Computed, Machine, Phase, Plan
 from sim.timeline import Timeline
 from workloads import generate
 from workloads.network import Array, Layer, Network
 from workloads.ops import BatchNorm, Conv, Pool, Relu
 
-__all__ = ["SPEC", "bound", "build", "compute", "example", "extras", "fill", "machine", "reference", "skips"]
+__all__ = ["SPEC", "bound", "build", "compute", "example", "extras", "fill", "machine", "reference", "skips", "values"]
 
 SPEC = Yodann
 
@@ -62,6 +62,24 @@ def compute(spec: Yodann, network: Network, inputs: Mapping[str, Array]) -> Comp
 def reference(spec: Yodann, network: Network, inputs: Mapping[str, Array]) -> dict[str, Array]:
     """The same by plain integer convolution in the chip's order."""
     return walking.reference(spec, network, inputs)
+
+
+def values(spec: Yodann, network: Network, inputs: Mapping[str, Array]) -> tuple[Behaviour | None, ...]:
+    """What each phase of `build` does to values; None for layers too large for it, and in paper accounting."""
+    network = fill(spec, network)
+    images = max((len(array) for array in inputs.values()), default=1)
+    layers = [layer for layer in network.layers if not takes(network, layer.name)]
+    pixels = inputs
+    if not all(layer.name in inputs for layer in layers):
+        pixels = walking.compute(spec, network, inputs).activations
+    held = {layer.name: (cut(spec, network, layer), filters(spec, network, layer)) for layer in layers}
+    return tuple(
+        flow.behaviour(*held[layer.name], pixels[layer.name][image], output_name(network, layer.name))
+        if spec.accounting == "full" and walking.small(held[layer.name][0], images)
+        else None
+        for image in range(images)
+        for layer in layers
+    )
 
 
 def bound(spec: Yodann, network: Network, inputs: Mapping[str, Array]) -> int:

@@ -59,6 +59,12 @@ def folded(network: Network, name: str) -> Layer | None:
     return layer if layer is not None and isinstance(layer.op, BatchNorm) else None
 
 
+def output_name(network: Network, name: str) -> str:
+    """The layer whose values convolution `name` puts out: itself, or the batch norm folded into it."""
+    norm = folded(network, name)
+    return norm.name if norm else name
+
+
 def filters(spec: Yodann, network: Network, layer: Layer) -> Filters:
     """Weights, scale and bias of `layer`, with the batch norm behind it folded in."""
     scale, weight, exact = _weights(spec, layer)

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from archs.yodann import datapath, loop, oracle
-from archs.yodann.arithmetic import PIXEL, STEP, Filters, fill, filters, folded, takes, to_pixels
-from archs.yodann.geometry import channel_cycles, cut
+from archs.yodann.arithmetic import PIXEL, STEP, Filters, fill, filters, folded, output_name, takes, to_pixels
+from archs.yodann.geometry import Cut, channel_cycles, cut
 from archs.yodann.settings import Yodann
 from sim.errors import CheckError
 from workloads.execute import forward
@@ -44,7 +44,7 @@ def compute(spec: Yodann, network: Network, inputs: Mapping[str, Array]) -> Walk
     def convolve(layer: Layer, held: Filters, image: Array) -> tuple[Array, int]:
         cutting = cut(spec, network, layer)
         fast, limited = datapath.convolve(cutting, held, image)
-        if images * image.size <= SMALL and images * channel_cycles(cutting) <= SMALL:
+        if small(cutting, images):
             slow, made = loop.convolve(cutting, held, image)
             if not np.array_equal(fast, slow):
                 raise CheckError(f"{layer.name}: the fast datapath and the loops disagree")
@@ -53,6 +53,12 @@ def compute(spec: Yodann, network: Network, inputs: Mapping[str, Array]) -> Walk
         return fast, limited
 
     return replace(walk(spec, network, inputs, convolve), counts=counts)
+
+
+def small(cutting: Cut, images: int) -> bool:
+    """Whether a layer is small enough for loops."""
+    pixels = cutting.inputs * cutting.height * cutting.width
+    return images * pixels <= SMALL and images * channel_cycles(cutting) <= SMALL
 
 
 def reference(spec: Yodann, network: Network, inputs: Mapping[str, Array]) -> dict[str, Array]:
@@ -70,7 +76,7 @@ def walk(spec: Yodann, network: Network, inputs: Mapping[str, Array], convolve: 
     network = fill(spec, network)
     state = Walk({name: np.asarray(inputs[name]) for name in network.inputs if name in inputs})
     for layer in network.layers:
-        given = inputs.get(layer.name)
+        given = _real(inputs.get(layer.name))
         sources = [state.values.get(name) for name in layer.inputs] if given is None else [np.asarray(given)]
         known = [source for source in sources if source is not None]
         if len(known) < len(sources):
@@ -99,8 +105,7 @@ def _chip(spec: Yodann, network: Network, layer: Layer, real: Array, convolve: C
         pixels[number] = steps
         images[number], limited = convolve(layer, held, steps)
         state.limited += clamped + limited
-    norm = folded(network, layer.name)
-    state.outputs[norm.name if norm else layer.name], state.activations[layer.name] = images, pixels
+    state.outputs[output_name(network, layer.name)], state.activations[layer.name] = images, pixels
     state.values[layer.name] = images * np.float32(STEP)
     state.exact &= held.exact
     state.notes += held.notes
@@ -109,6 +114,14 @@ def _chip(spec: Yodann, network: Network, layer: Layer, real: Array, convolve: C
         state.notes.append(
             f"{layer.name}: {outside} sums of partial images lie beyond Q2.9; the next layer clamps them"
         )
+
+
+def _real(given: Array | None) -> Array | None:
+    """Pixels given for a layer as real numbers: integers are steps of 2^-9, as `Walk.activations` has them."""
+    if given is None:
+        return None
+    array = np.asarray(given)
+    return array * np.float32(STEP) if array.dtype.kind in "iu" else array
 
 
 def _absorbed(network: Network, layer: Layer) -> bool:

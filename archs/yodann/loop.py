@@ -4,6 +4,7 @@ Slow and plain: the witness of the counts in `model.py` and of the causality of 
 """
 
 from collections import Counter
+from collections.abc import Iterator
 from math import ceil
 
 import numpy as np
@@ -18,14 +19,27 @@ def convolve(cut: Cut, held: Filters, image: Array) -> tuple[Array, Counter[str]
     counts: Counter[str] = Counter()
     host = np.zeros((cut.outputs, *cut.out), np.int64)
     seen = np.zeros(host.shape, bool)
-    runs = iter(cut.runs)
-    for number, each in enumerate(cut.passes):
-        tiles, blocks = each.tiles(cut.spec.tile_rows), cut.blocks[each.native]
-        order = [(b, t) for b in blocks for t in tiles] if cut.spec.filter_load == "block" else None
-        for block, tile in order or [(b, t) for t in tiles for b in blocks]:
-            beta = held.beta[block.outputs] if number == 0 and block.first else np.zeros(len(block.outputs), np.int32)
-            _block(cut, each, block, tile, next(runs), held, beta, image, host, seen, counts)
+    for each, block, tile, run in schedule(cut):
+        _block(cut, each, block, tile, run, held, image, host, seen, counts)
     return host, counts
+
+
+def schedule(cut: Cut) -> Iterator[tuple[Pass, Block, Tile, Run]]:
+    """What every run works on, in order."""
+    runs = iter(cut.runs)
+    for each in cut.passes:
+        tiles, blocks = each.tiles(cut.spec.tile_rows), cut.blocks[each.native]
+        order = [(b, t) for b in blocks for t in tiles]
+        if cut.spec.filter_load == "tile":
+            order = [(b, t) for t in tiles for b in blocks]
+        for block, tile in order:
+            yield each, block, tile, next(runs)
+
+
+def bias(cut: Cut, each: Pass, block: Block, held: Filters) -> Array:
+    """The bias, for the first block of the first pass; zeros for the others."""
+    beta = held.beta[block.outputs].astype(np.int64)
+    return beta if each is cut.passes[0] and block.first else np.zeros_like(beta)
 
 
 def _block(
@@ -35,14 +49,13 @@ def _block(
     tile: Tile,
     run: Run,
     held: Filters,
-    beta: Array,
     image: Array,
     host: Array,
     seen: Array,
     counts: Counter[str],
 ) -> None:
     """One run: load filters, preload, then column after column, row after row, channel after channel."""
-    weight = _load(cut, each, block, tile, held, counts)
+    weight, beta = load(cut, each, block, tile, held, counts), bias(cut, each, block, held)
     memory: dict[tuple[int, int], Array] = {}
     arriving = iter([(column, row) for column in range(each.width) for row in range(tile.rows)])
     for _ in range(run.preload // (run.inputs * cut.spec.input_word_cycles)):
@@ -56,14 +69,14 @@ def _block(
             if step >= run.refill:
                 row = step - run.refill
                 above = each.padding[0] if tile.first == 0 else 0
-                window = _window(each, tile, memory, row - above, column - each.padding[1], run.inputs)
-                out = _scale(_sum(cut, held.shift, weight, window), held.alpha[block.outputs], beta)
+                seen_pixels = window(each, tile, memory, row - above, column - each.padding[1], run.inputs)
+                out = scaled(sums(cut, held.shift, weight, seen_pixels), held.alpha[block.outputs], beta)
                 counts["io.outputs"] += len(out)
                 first = 0 if tile.first == 0 else tile.first + each.padding[0]
-                _host(cut, block, first + row, column, out, host, seen, counts)
+                host_add(cut, block, first + row, column, out, host, seen, counts)
 
 
-def _load(cut: Cut, each: Pass, block: Block, tile: Tile, held: Filters, counts: Counter[str]) -> Array:
+def load(cut: Cut, each: Pass, block: Block, tile: Tile, held: Filters, counts: Counter[str]) -> Array:
     """The block's weights [outputs, inputs, k, k]; words and bits are counted when they are loaded."""
     part, per_group = each.part, cut.inputs // cut.groups
     channels = slice(block.inputs.start - block.group * per_group, block.inputs.stop - block.group * per_group)
@@ -94,36 +107,36 @@ def _arrive(
     counts["image_memory.write"] += len(block.inputs)
 
 
-def _window(each: Pass, tile: Tile, memory: dict[tuple[int, int], Array], top: int, left: int, inputs: int) -> Array:
+def window(each: Pass, tile: Tile, memory: dict[tuple[int, int], Array], top: int, left: int, inputs: int) -> Array:
     """[inputs, k, k]; what lies outside the image is silenced. KeyError where a pixel has not come yet."""
-    window = np.zeros((inputs, each.part.height, each.part.width), np.int64)
+    found = np.zeros((inputs, each.part.height, each.part.width), np.int64)
     for y in range(each.part.height):
         for x in range(each.part.width):
             if 0 <= top + y < tile.rows and 0 <= left + x < each.width:
-                window[:, y, x] = memory[left + x, top + y]
-    return window
+                found[:, y, x] = memory[left + x, top + y]
+    return found
 
 
-def _sum(cut: Cut, shift: int, weight: Array, window: Array) -> Array:
+def sums(cut: Cut, shift: int, weight: Array, window: Array) -> Array:
     """Channel sums, Q7.9: one channel a cycle, limited after each."""
     limit = 1 << (16 + shift)
-    sums = np.zeros(len(weight), np.int64)
+    acc = np.zeros(len(weight), np.int64)
     for channel in range(len(window)):
-        sums = sums + (weight[:, channel] * window[channel]).sum(axis=(1, 2))
+        acc = acc + (weight[:, channel] * window[channel]).sum(axis=(1, 2))
         if cut.spec.summer == "saturate":
-            sums = np.clip(sums, -limit, limit - 1)
+            acc = np.clip(acc, -limit, limit - 1)
         else:
-            sums = (sums + limit) % (2 * limit) - limit
-    return sums >> shift
+            acc = (acc + limit) % (2 * limit) - limit
+    return acc >> shift
 
 
-def _scale(sums: Array, alpha: Array, beta: Array) -> Array:
+def scaled(sums: Array, alpha: Array, beta: Array) -> Array:
     """Q10.18, floored and clamped to Q2.9."""
-    scaled: Array = np.clip((sums * alpha + (beta.astype(np.int64) << 9)) >> 9, *PIXEL)
-    return scaled
+    pixels: Array = np.clip((sums * alpha + (beta.astype(np.int64) << 9)) >> 9, *PIXEL)
+    return pixels
 
 
-def _host(
+def host_add(
     cut: Cut,
     block: Block,
     row: int,
