@@ -117,7 +117,8 @@ def stacks(draw: st.DrawFn) -> Network:
         op: Op
         if draw(st.booleans()):
             groups = draw(st.sampled_from([g for g in (1, 2, 3) if maps % g == 0]))
-            op = Conv(groups * draw(st.integers(1, 3)), kernel, stride, padding, groups)
+            spread = draw(st.sampled_from([(1, 1), (1, 1), (2, 1), (2, 3)]))
+            op = Conv(groups * draw(st.integers(1, 3)), kernel, stride, padding, groups, spread)
         else:
             half = tuple(min(p, k // 2) for p, k in zip(padding, (*kernel, *kernel), strict=True))
             op = Pool(draw(st.sampled_from(["max"])), kernel, stride, half, ceil=draw(st.booleans()))
