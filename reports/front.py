@@ -8,6 +8,10 @@ from reports.figures import COLOURS, MARKERS, PAGE_INCHES, Record, canvas, style
 from sim.result import UNITS
 
 
+DECADES = 50
+"""Figures that span more than this ratio stand on a logarithmic axis."""
+
+
 @styled
 def pareto(records: Sequence[Record], goals: Sequence[tuple[str, int]]) -> Figure:
     """Feasible points in grey, those on the front in the colour of their `group`.
@@ -23,7 +27,8 @@ def pareto(records: Sequence[Record], goals: Sequence[tuple[str, int]]) -> Figur
         colour, marker = COLOURS[n % len(COLOURS)], MARKERS[n % len(MARKERS)]
         axes.plot([r[x] for r in mine], [r[y] for r in mine], marker, color=colour, markersize=3.5, label=group)
     for metric, name in ((x, "x"), (y, "y")):
-        if min(r[metric] for r in records) > 0:
+        values = [r[metric] for r in records]
+        if min(values) > 0 and max(values) > DECADES * min(values):
             getattr(axes, f"set_{name}scale")("log")
     axes.set(xlabel=_label(*goals[0]), ylabel=_label(*goals[1]))
     axes.legend(title="on the front")

@@ -140,7 +140,10 @@ def save(plan: Plan, out: Path, found: Sequence[Record], said: Mapping[str, Any]
         from reports.front import pareto as drawing
 
         goals = [(goal.metric, goal.sign) for goal in plan.study.objectives[:2]]
-        drawn = [{**r["figures"], "front": r["front"], "group": r["arch"]} for r in good]
+        drawn = [
+            {**r["figures"], "front": r["front"], "group": ", ".join(r[name] for name in plan.study.apart or ("arch",))}
+            for r in good
+        ]
         figures.save(drawing(drawn, goals), _front(drawn), folder / "front", f"explore {plan.source}")
     return folder
 
