@@ -50,7 +50,8 @@ def _layer(layer: dict[str, Any]) -> list[str]:
     stalls = dict(layer["stalls"])
     known = [stalls.pop(cause, 0) / slots for cause in ("starved", "blocked")]
     others = sum(stalls.values()) / slots
-    shares = [*known, others, max(0.0, 1 - layer["utilization"] - sum(known) - others)]
+    rest = max(0.0, 1 - layer["utilization"] - sum(known) - others) if layer["cycles"] else 0.0
+    shares = [*known, others, rest]
     return [
         layer["name"],
         layer["op"],
