@@ -146,6 +146,15 @@ def test_an_eleven_by_eleven_kernel_runs_in_parts() -> None:
     np.testing.assert_array_equal(found.outputs["conv"], wanted["conv"])
 
 
+def test_projections_are_counted_and_left_out_side_by_side() -> None:
+    settings = {"accounting": "paper"}
+    whole = run("yodann:0.6V", "resnet18", settings=settings, timing_only=True).total
+    listed = run("yodann:0.6V", "resnet18-yodann", settings=settings, timing_only=True).total
+    assert whole["energy_j"] > listed["energy_j"] and "without_1x1" not in listed
+    for key in ("energy_j", "time_s", "ops_per_s", "ops_per_j_by_layer_time"):
+        assert whole["without_1x1"][key] == pytest.approx(listed[key], rel=1e-9)
+
+
 def test_networks_of_many_kinds_run() -> None:
     for name in ("resnet18", "googlenet", "mobilenet-v1", "squeezenet1.1", "lenet5"):
         total = run("yodann:0.6V", name, timing_only=True).total

@@ -5,6 +5,7 @@ other layers. README.md says what is modelled and what is not.
 """
 
 from collections.abc import Mapping, Sequence
+from math import fsum
 from typing import Any
 
 import numpy as np
@@ -106,20 +107,25 @@ def example(spec: Yodann) -> tuple[Network, dict[str, Array]]:
 def extras(
     spec: Yodann, network: Network, inputs: Mapping[str, Array], plan: Plan, timelines: Sequence[Timeline]
 ) -> dict[str, Any]:
-    """The paper's own figures: efficiencies by layer, and the mean of TOp/s/W over layer time that its tables print."""
-    chip, layers, seconds, weighted = power.machine(spec), {}, 0.0, 0.0
+    """The paper's own figures: efficiencies by layer, and the mean of TOp/s/W over layer time that its tables print.
+
+    Networks with 1 x 1 convolutions (the projections of a ResNet, which the tables leave out) get their totals without
+    them too.
+    """
+    chip = power.machine(spec)
+    layers: dict[str, dict[str, Any]] = {}
+    spent: list[tuple[bool, float, float, int]] = []
     for phase, line in zip(plan, timelines, strict=True):
         (work,) = phase.layers
-        spent = line.cycles / chip.clock_hz
-        priced = chip.energy.price(phase.design.activity(), spent, spec.boundary)
-        seconds += spent
-        weighted += spent * 2 * work.macs_useful / priced.interval.nominal
+        cutting = cut(spec, network, network.layer(work.name))
+        seconds, ops = line.cycles / chip.clock_hz, 2 * work.macs_useful
+        priced = chip.energy.price(phase.design.activity(), seconds, spec.boundary)
+        spent.append((cutting.kernel == (1, 1), seconds, priced.interval.nominal, ops))
         if phase.image == 0:
-            cutting = cut(spec, network, network.layer(work.name))
             layers[work.name] = {
-                "ops_per_s": 2 * work.macs_useful / spent,
-                "ops_per_j": 2 * work.macs_useful / priced.interval.nominal,
-                "power_w": priced.interval.nominal / spent,
+                "ops_per_s": ops / seconds,
+                "ops_per_j": ops / priced.interval.nominal,
+                "power_w": priced.interval.nominal / seconds,
                 "energy_by_boundary_j": dict(priced.by_boundary),
                 "eta_tile": float(min(eta_tile(spec, each) for each in cutting.passes)),
                 "eta_ch_idle": float(eta_idle(spec, cutting.inputs // cutting.groups)),
@@ -128,4 +134,21 @@ def extras(
             }
     if not layers:
         return {}
-    return {"layers": layers, "total": {"ops_per_j_by_layer_time": weighted / seconds}}
+    total: dict[str, Any] = {"ops_per_j_by_layer_time": _sums(spent)["ops_per_j_by_layer_time"]}
+    larger = [entry for entry in spent if not entry[0]]
+    if larger and len(larger) < len(spent):
+        total["without_1x1"] = _sums(larger)
+    return {"layers": layers, "total": total}
+
+
+def _sums(spent: list[tuple[bool, float, float, int]]) -> dict[str, float]:
+    """Totals of some layers, from (1 x 1, seconds, joules, operations) of each."""
+    seconds, joules, ops = (fsum(entry[n] for entry in spent) for n in (1, 2, 3))
+    mean = fsum(time * work / energy for _, time, energy, work in spent) / seconds
+    return {
+        "time_s": seconds,
+        "energy_j": joules,
+        "ops_per_s": ops / seconds,
+        "ops_per_j": ops / joules,
+        "ops_per_j_by_layer_time": mean,
+    }
