@@ -52,12 +52,23 @@ def test_integer_convolution_is_exact(kernel, stride, padding, dilation, channel
     assert np.array_equal(y, loop_conv(op, weight, bias, x))
 
 
+def test_small_integer_types_do_not_overflow() -> None:
+    op, x = ops.Conv(3, (3, 3), groups=3, bias=False), np.full((1, 3, 3, 3), 127, np.int8)
+    assert forward(op, {"weight": np.full((3, 1, 3, 3), 127, np.int8)}, [x]).tolist() == [[[[9 * 127**2]]] * 3]
+    assert (
+        forward(ops.Linear(1, False), {"weight": np.full((1, 9), -128, np.int8)}, [np.full((1, 9), -128, np.int8)])
+        == 9 * 128**2
+    )
+
+
 def test_integers_beyond_a_doubles_mantissa_stay_exact() -> None:
     x, weight = np.full((1, 3), 2**30 + 1), np.full((1, 3), 2**30 + 3)
     assert forward(ops.Linear(1, bias=False), {"weight": weight}, [x])[0, 0] == 3 * (2**30 + 1) * (2**30 + 3)
 
 
-@pytest.mark.parametrize(("mode", "ceil", "include"), list(itertools.product(("max", "avg"), (False, True), (False, True))))
+@pytest.mark.parametrize(
+    ("mode", "ceil", "include"), list(itertools.product(("max", "avg"), (False, True), (False, True)))
+)
 @pytest.mark.parametrize(
     ("size", "kernel", "stride", "padding"), [(7, 3, 2, 0), (8, 3, 2, 1), (4, 2, 2, 1), (9, 2, 3, 0)]
 )

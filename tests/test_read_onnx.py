@@ -270,6 +270,25 @@ def test_windows_over_several_items_inside_one_image(tmp_path: Path, op: str) ->
     agrees(path, found, {"x": normal(1, 12, 7, 6)})
 
 
+def test_limits_and_sizes_in_unusual_places(tmp_path: Path) -> None:
+    """A Clip whose limit is computed, a comparison ONNX defines by others, a Resize with an empty region."""
+    nodes = [
+        helper.make_node("ReduceMax", ["x"], ["top"], keepdims=0),
+        helper.make_node("Sub", ["top", "two"], ["limit"]),
+        helper.make_node("Clip", ["x", "limit"], ["cut"]),
+        helper.make_node("GreaterOrEqual", ["cut", "two"], ["large"]),
+        helper.make_node("Where", ["large", "cut", "x"], ["picked"]),
+        helper.make_node("Resize", ["picked", "region", "scales"], ["y"], mode="nearest",
+                         coordinate_transformation_mode="asymmetric", nearest_mode="floor"),
+    ]  # fmt: skip
+    constants = {"two": np.float32(2), "region": np.zeros(0, np.float32), "scales": np.array([1, 1, 2, 3], np.float32)}
+    path = tmp_path / "m.onnx"
+    path.write_bytes(model(nodes, {"x": (1, 3, 4, 5)}, ["y"], constants))
+    found = read_onnx(path)
+    assert not found.unsupported
+    agrees(path, found, {"x": 2 * normal(1, 3, 4, 5)})
+
+
 def test_an_unknown_operator_is_a_row_and_what_follows_is_listed(tmp_path: Path) -> None:
     nodes = [
         helper.make_node("Relu", ["x"], ["r"]),

@@ -231,10 +231,23 @@ def _convolve(op: ops.Conv, weight: Array, image: Array) -> Array:
     padded = np.pad(image, [(0, 0), *zip(op.padding[:half], op.padding[half:], strict=True)])
     view = sliding_window_view(padded, ops.reach(op.kernel, op.dilation), axis=tuple(range(1, half + 1)))
     view = view[(slice(None), *(slice(None, None, s) for s in op.stride), *(slice(None, None, d) for d in op.dilation))]
+    if weight.shape[2] == prod(op.kernel):
+        return _depthwise(weight, view, half)
     rows, row_values = view.shape[1], prod(view.shape) // view.shape[1]
     band = max(1, COLUMN_BYTES // max(1, row_values * image.itemsize))
     parts = [_unrolled(weight, view[:, row : row + band], half) for row in range(0, rows, band)]
     return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
+
+
+def _depthwise(weight: Array, view: Array, axes: int) -> Array:
+    """One input channel a group: a sum of shifted images, far quicker than as many small products."""
+    wide = (slice(None), slice(None), *[None] * axes)
+    dtype = np.result_type(np.int64, weight, view) if view.dtype.kind in "iu" else np.result_type(weight, view)
+    weight = weight.astype(dtype)
+    y = np.zeros((*weight.shape[:2], *view.shape[1 : axes + 1]), dtype=dtype)
+    for number, position in enumerate(np.ndindex(*view.shape[axes + 1 :])):
+        y += weight[:, :, number][wide] * view[(slice(None), *[slice(None)] * axes, *position)][:, None]
+    return y.reshape(-1, *view.shape[1 : axes + 1])
 
 
 def _unrolled(weight: Array, view: Array, axes: int) -> Array:

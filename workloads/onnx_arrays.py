@@ -74,6 +74,13 @@ def gelu(net: Importer, node: Node) -> None:
 
 def clip(net: Importer, node: Node) -> None:
     limits = [float(node.attribute(name, default)) for name, default in (("min", -np.inf), ("max", np.inf))]
+    sides = [(value, name) for index, name in ((1, "max"), (2, "min")) if (value := given(node, index)) is not None]
+    if any(value.const is None for value, _ in sides):
+        made, shape = net.holder(required(node, 0)), shape_of(node.outputs[0])
+        for value, name in sides:
+            made = net.add(node.name, elementwise.Elementwise(name), [made, net.holder(value)], shape)
+        net.holders[node.outputs[0].name] = made
+        return
     for index in (1, 2):
         if given(node, index) is not None:
             limits[index - 1] = float(constant(node, index, "a limit").reshape(()))

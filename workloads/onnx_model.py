@@ -312,6 +312,12 @@ class _Folder:
             )
         except (InferenceError, ValidationError, SchemaError, RuntimeError, ValueError, TypeError, KeyError):
             return
+        self._take(found)
+        if any(name and self.values[name].shape is None for name in proto.output):
+            self._take(self._infer_expanded(proto, kinds))
+
+    def _take(self, found: Mapping[str, TypeProto]) -> None:
+        """Note the shapes and types that are known whole."""
         for name, kind in found.items():
             if kind.HasField("tensor_type") and name in self.values:
                 tensor = kind.tensor_type
@@ -319,6 +325,18 @@ class _Folder:
                 self.values[name].element = tensor.elem_type
                 if tensor.HasField("shape") and None not in sizes:
                     self.values[name].shape = self._checked(tuple(size for size in sizes if size is not None))
+
+    def _infer_expanded(self, proto: NodeProto, kinds: Mapping[str, TypeProto]) -> Mapping[str, TypeProto]:
+        """Operators that ONNX defines by others have no rule of their own: the whole-model inference looks inside."""
+        entries = [helper.make_value_info(name, kind) for name, kind in kinds.items()]
+        outputs = [helper.make_empty_tensor_value_info(name) for name in proto.output if name]
+        graph = helper.make_graph([proto], "one", entries, outputs)
+        model = helper.make_model(graph, opset_imports=list(self.model.opset_import), ir_version=self.model.ir_version)
+        try:
+            found = onnx.shape_inference.infer_shapes(model, data_prop=True)
+        except (InferenceError, ValidationError, SchemaError, RuntimeError, ValueError, TypeError):
+            return {}
+        return {output.name: output.type for output in found.graph.output}
 
     def _ask(self, proto: NodeProto, inputs: tuple[Value | None, ...]) -> None:
         """Shapes or numbers of the outputs of an operator from another domain, from whoever knows it."""

@@ -108,7 +108,8 @@ class Importer:
         return {self.holders[v.name] for node in nodes for v in node.inputs if v is not None and v.name in self.holders}
 
     def _import(self, node: Node) -> None:
-        unknown = [v.name for v in node.inputs if v is not None and (v.shape is None or not self._held(v))]
+        missing = (v for v in node.inputs if v is not None and v.const is None)
+        unknown = [v.name for v in missing if v.shape is None or v.name not in self.holders]
         if unknown:
             self._refuse(node, f"its input {unknown[0]} is not known")
             return
