@@ -4,7 +4,7 @@ BIN := .venv/bin
 READY := .venv/installed
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test check bench clean
+.PHONY: demo test check bench gallery clean
 .DEFAULT_GOAL := test
 
 $(READY): requirements-dev.txt pyproject.toml
@@ -27,6 +27,9 @@ check: $(READY)  ## format, lint, types, layers
 
 bench: $(READY)  ## how fast: cycle counts are asserted, times reported
 	$(BIN)/python -m pytest tests/bench -o python_files='bench_*.py' -o norecursedirs='.*' -p no:xdist
+
+gallery: $(READY)  ## every finished figure, from runs
+	$(BIN)/python -m tapeout.gallery
 
 clean:
 	rm -rf .venv out dist

@@ -102,7 +102,7 @@ def pe_scaling(records: Sequence[Record]) -> Figure:
     panels[0].set_yscale("log", base=2)
     panels[0].plot(counts, counts, color="0.6", linestyle="--", linewidth=0.8, label="linear")
     handles, labels = panels[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=5)
+    figure.legend(handles, labels, loc="outside upper center", ncols=5)
     return figure
 
 
