@@ -51,7 +51,7 @@ def metric(name: str) -> str:
     """One metric: definition, unit, formula."""
     found = METRICS[name]
     lines = [name, found["definition"], f"unit: {found['unit'] or '-'}"]
-    return "\n".join(lines + [f"formula: {found['formula']}"] * ("formula" in found))
+    return "\n".join(lines + ([f"formula: {found['formula']}"] if "formula" in found else []))
 
 
 def _first_line(path: Path) -> str:
