@@ -7,7 +7,6 @@ from matplotlib.figure import Figure
 from reports.figures import COLOURS, MARKERS, PAGE_INCHES, Record, canvas, styled
 from sim.result import UNITS
 
-
 DECADES = 50
 """Figures that span more than this ratio stand on a logarithmic axis."""
 

@@ -244,6 +244,7 @@ BAD = {
     "parameters: {pes: {values: [8], when: {queue: [1]}}}": "parameters.pes.when.queue: no parameter before it",
     "constraints: [{metric: area_m2, least: 2, most: 1}]": "constraints.0: nothing is at least 2 and at most 1",
     "constraints: [{metric: area_m2}]": "constraints.0: allowed: least, most or both",
+    "parameters: {workload: [a]}": "parameters.workload: stands beside the parameters: workload: [...]",
     "method: random": "budget: missing; random needs a number of points",
     "method: magic": "method: found 'magic'",
     "budget: 0": "budget: found 0; allowed: 1 or more",
@@ -287,6 +288,8 @@ def test_no_scheduler(written: Path, tmp_path: Path, monkeypatch: pytest.MonkeyP
     from tapeout.explore import workers
 
     monkeypatch.setattr(workers, "PATIENCE", "300ms")
+    with pytest.raises(InputError, match=r"here: no scheduler's address"):
+        run(written, tmp_path, scheduler="here")
     with pytest.raises(InputError, match=r"tcp://127\.0\.0\.1:1: no scheduler there"):
         run(written, tmp_path, scheduler="tcp://127.0.0.1:1")
 

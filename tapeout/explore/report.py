@@ -188,7 +188,8 @@ def table(said: Mapping[str, Any]) -> str:
     lines += [f"... and {more} more in study.json"] if (more := len(said["front"]) - FRONT) > 0 else []
     for metric, shares in said["importance"].items():
         told = sorted(((share, name) for name, share in shares.items() if share >= 0.005), reverse=True)
-        lines.append(f"{metric} is decided by " + ", ".join(f"{name} {share:.0%}" for share, name in told))
+        if told:
+            lines.append(f"{metric} is decided by " + ", ".join(f"{name} {share:.0%}" for share, name in told))
     return "\n".join(lines)
 
 

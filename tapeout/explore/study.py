@@ -144,6 +144,8 @@ def read(path: str | Path) -> Plan:
 def _axis(document: Document, name: str, written: Any, before: Iterable[Axis]) -> Axis:
     """One parameter: a list of values, or a table of Range or of Values, each with `when`."""
     at = ("parameters", name)
+    if name in ("arch", "workload"):
+        raise document.error(f"stands beside the parameters: {name}: [...]", at)
     if not isinstance(written, Mapping):
         written = {"values": written if isinstance(written, tuple) else (written,)}
     table, when = {k: v for k, v in written.items() if k != "when"}, written.get("when") or {}

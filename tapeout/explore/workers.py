@@ -5,6 +5,7 @@ given up: its points are lost, no row is written, and the next run of the study 
 """
 
 import os
+import re
 import shutil
 import signal
 import tempfile
@@ -92,6 +93,8 @@ def cluster(address: str) -> Iterator[tuple[Executor, int]]:
         from distributed import Client
     except ImportError:
         raise InputError("needs dask: pip install 'tapeout[explore]'", where="--scheduler") from None
+    if not re.fullmatch(r"[a-z]+://.+:\d+", address):
+        raise InputError("no scheduler's address; allowed: tcp://HOST:PORT", where=address or "--scheduler")
     try:
         client: Any = Client(address, timeout=PATIENCE, set_as_default=False)  # type: ignore[no-untyped-call]
     except (OSError, ValueError, TimeoutError) as error:
