@@ -178,7 +178,7 @@ CLAIMS = (
     Claim(16, "VGG-16, compression with Huffman codes", 49,
           lambda: coded("vgg16-deep-compression", VGG_MEANS, True), "seeded masks, fillers included"),
     Claim(16, "VGG-16, compression without fillers", 49,
-          lambda: coded("vgg16-deep-compression", VGG_MEANS, False), "upper end: the two bracket the paper"),
+          lambda: coded("vgg16-deep-compression", VGG_MEANS, False), "upper end: the paper is 2 % below the lower one"),
     Claim(22, "VGG-16 on CIFAR-10, MACs saved", 0.342,
           lambda: 1 - macs(li2016()) / macs(zoo("vgg16-cifar10"))),
     Claim(22, "VGG-16 on CIFAR-10, parameters saved", 0.640,
