@@ -75,7 +75,7 @@ def read_archive(path: str | Path) -> Archive:
         stem if NAME.search(stem) else Path(path).name.split(".")[0],
         _gather(files, "weights", np.dtype("<u8"), where),
         _gather(files, "thres", np.dtype("<i8"), where),
-        tuple(classes.decode("utf-8", "replace").split("\n")) if classes else (),
+        tuple(line for line in classes.decode("utf-8", "replace").splitlines() if line.strip()),
     )
     if not archive.weights or sorted(archive.weights) != list(range(len(archive.weights))):
         raise archive.error(f"weights of layers {sorted(archive.weights)}; allowed: 0, 1, 2, ... without gaps")
@@ -203,8 +203,8 @@ def _layer(
 def _folding(archive: Archive, index: int, width: int, weight_bits: int, last: bool) -> tuple[int, int]:
     """(MH, SIMD) of a layer whose padded columns are known."""
     pe, count = archive.weights[index].shape
-    if last and (classes := len(archive.classes)):
-        height = -(-classes // PAD) * PAD
+    if last and (archive.classes or index not in archive.thresholds):
+        height = -(-max(1, len(archive.classes)) // PAD) * PAD
         folds, rest = divmod(height, pe)
     elif index in archive.thresholds:
         folds, rest = divmod(archive.thresholds[index].shape[1], _levels(archive))
