@@ -155,7 +155,10 @@ def table(found: Comparison) -> str:
     for entry in found.entries:
         if entry.refused:
             refused.setdefault(entry.refused, []).append(entry.name)
-    lines += [f"not possible: {'; '.join(names)}: {why}" for why, names in refused.items()]
+    lines += [
+        f"{'' if why.startswith('not run') else 'not possible: '}{'; '.join(names)}: {why}"
+        for why, names in refused.items()
+    ]
     lines += [f"not ranked: {entry.name}: ran {entry.covered:.1%} of the MACs" for entry in order if not entry.whole]
     lines += [f"not separable: {one}" for one in _unseparated(found)]
     notes: dict[str, list[str]] = {}
@@ -164,6 +167,13 @@ def table(found: Comparison) -> str:
             notes.setdefault(note, []).append(entry.name)
     lines += [f"note: {note} ({', '.join(names)})" for note, names in notes.items()]
     return "\n".join([*lines, "", *rules(found), f"tapeout {VERSION}"])
+
+
+def short(found: Comparison) -> str:
+    """The ranking alone."""
+    rows = [_row(found, entry) for entry in found.order() if entry.parts]
+    lines = [f"not possible: {entry.name}: {entry.refused}" for entry in found.entries if entry.refused]
+    return "\n".join([found.title, "", columns(HEAD, rows, left=3), *lines])
 
 
 def _row(found: Comparison, entry: Entry) -> tuple[str, ...]:

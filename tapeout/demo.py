@@ -1,11 +1,22 @@
-"""`make demo`: real digits on EIE with a really pruned network, then one layer of the paper's, then what to try next."""
+"""`make demo`: real digits on EIE with a really pruned network, one layer of the paper's,
+then every machine on the same digits, with a picture and a page."""
 
+from collections.abc import Sequence
+from pathlib import Path
+
+from reports import compare, figures, runs
+from reports import page as pages
+from reports.compare import Comparison
 from reports.tables import footer, operations
-from sim.result import Result
+from sim.result import Result, write
 from sim.units import show
+from tapeout import contest
 from tapeout.session import run
 
 DIGITS = 200
+COMPARED = 50
+"""Images of the comparison: its intervals are wide, and it is quick."""
+OUT = Path("out/demo")
 PAPER_FC7_S = 12.2e-6
 """AlexNet fc7 on 64 PEs, batch 1: Han et al., ISCA 2016, Table IV."""
 
@@ -60,5 +71,32 @@ def _equal(result: Result) -> str:
     return "yes" if result.data["equivalence"]["passed"] else "NO"
 
 
+def comparison(out: Path = OUT) -> Comparison:
+    """Table A: every machine on the digits, each on its best variant; saved with its picture into `out`."""
+    table = contest.compare("digits", [], COMPARED, False, None, "system", "raw", lambda what, done, steps: None)
+    compare.save(table, out, "digits")
+    points = runs.rows(compare.records(table))
+    figures.save(runs.compared(points, table.boundary), points, out / "machines", "make demo")
+    return table
+
+
+def page(results: Sequence[Result], out: Path = OUT) -> Path:
+    """One HTML file of these runs."""
+    write(out / "page.html", pages.page(results, [], "Four machines, one task: handwritten digits"))
+    return out / "page.html"
+
+
+def main() -> None:
+    """Tell the story, then compare the machines."""
+    first, second = digits(), paper()
+    print(story(first, second), flush=True)  # noqa: T201 - a script: printing is its job
+    table = comparison()
+    print(f"\n{compare.short(table)}\n")  # noqa: T201
+    ran = [part.result for entry in table.order() for part in entry.parts]
+    made = page([first, second, *ran])
+    print(f"  table    {OUT}/digits.txt, with its rules and notes")  # noqa: T201
+    print(f"  picture  {OUT}/machines.png\n  page     {made}")  # noqa: T201
+
+
 if __name__ == "__main__":
-    print(story(digits(), paper()))  # noqa: T201 - a script: printing is its job
+    main()
