@@ -6,9 +6,11 @@ import io
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
+from sys import intern
 from typing import Any
 
 import numpy as np
@@ -17,12 +19,33 @@ from sim.result import VERSION, write
 from sim.units import show
 from tapeout.explore.front import Fronts, importance, pareto
 from tapeout.explore.point import DONE, Point, code, summed
-from tapeout.explore.search import judge, settings
+from tapeout.explore.search import judge
+from tapeout.explore.sharing import digest
 from tapeout.explore.store import TEXTS, Store
 from tapeout.explore.study import Plan
 
 SCHEMA = "tapeout.study/1"
-Record = dict[str, Any]
+
+
+@dataclass(slots=True)
+class Record:
+    """A point as a study sees it; small, since there may be many. `figures` go with `Study.metrics`."""
+
+    key: str
+    arch: str
+    workload: str
+    written: str
+    status: str
+    why: str
+    figures: tuple[float | None, ...]
+    feasible: bool
+    front: bool = False
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The settings it was given."""
+        found: dict[str, Any] = json.loads(self.written)
+        return found
 
 
 def records(plan: Plan, store: Store, keys: Mapping[str, None]) -> list[Record]:
@@ -36,7 +59,7 @@ def records(plan: Plan, store: Store, keys: Mapping[str, None]) -> list[Record]:
     ordered = [found[key] for key in sorted(found)]
     for good in groups(plan, ordered):
         for record, on in zip(good, pareto(values(plan, good)), strict=True):
-            record["front"] = bool(on)
+            record.front = bool(on)
     return ordered
 
 
@@ -44,53 +67,52 @@ def groups(plan: Plan, found: Sequence[Record]) -> list[list[Record]]:
     """Feasible points that may be compared with one another."""
     apart: dict[tuple[str, ...], list[Record]] = {}
     for record in found:
-        if record["feasible"]:
-            apart.setdefault(tuple(record[name] for name in plan.study.apart), []).append(record)
-    return list(apart.values())
+        if record.feasible:
+            apart.setdefault(_group(plan, record), []).append(record)
+    return [apart[group] for group in sorted(apart)]
+
+
+def _group(plan: Plan, record: Record) -> tuple[str, ...]:
+    return tuple(getattr(record, name) for name in plan.study.apart)
 
 
 def _record(plan: Plan, row: Mapping[str, Any]) -> Record:
     outcome = judge(plan.study, row)
     names = {name: value for name, value in row.items() if name not in TEXTS and value is not None}
-    return {
-        "key": row["key"],
-        "arch": row["arch"],
-        "workload": row["workload"],
-        "settings": settings(row),
-        "status": row["status"],
-        "why": row["why"],
-        "figures": {metric: summed(names, metric) for metric in plan.study.metrics},
-        "feasible": outcome is not None and outcome.missed == 0,
-        "front": False,
-    }
+    arch, workload, status, why = (intern(row[name]) for name in ("arch", "workload", "status", "why"))
+    figures = tuple(summed(names, metric) for metric in plan.study.metrics)
+    feasible = outcome is not None and outcome.missed == 0
+    return Record(row["key"], arch, workload, row["settings"], status, why, figures, feasible)
 
 
 def values(plan: Plan, found: Sequence[Record]) -> np.ndarray[Any, np.dtype[np.float64]]:
     """Objectives to minimise, `[points, objectives]`."""
-    goals = plan.study.objectives
-    rows = [[goal.sign * record["figures"][goal.metric] for goal in goals] for record in found]
+    goals, metrics = plan.study.objectives, plan.study.metrics
+    place = [(goal.sign, metrics.index(goal.metric)) for goal in goals]
+    rows = [[sign * (record.figures[n] or 0.0) for sign, n in place] for record in found]
     return np.array(rows, np.float64).reshape(len(rows), len(goals))
 
 
 def summary(plan: Plan, found: Sequence[Record], asked: int) -> dict[str, Any]:
     """The study, how many points came to what, the front with the command that remakes each point, and importance."""
-    good = [record for record in found if record["feasible"]]
-    front = [record for group in groups(plan, found) for record in _different(plan, [r for r in group if r["front"]])]
+    good = [record for record in found if record.feasible]
+    front = [record for group in groups(plan, found) for record in _different(plan, [r for r in group if r.front])]
     all_values = values(plan, good)
     fronts = Fronts(len(plan.study.objectives))
     for n, group in enumerate(groups(plan, found)):
         fronts.add((str(n),), values(plan, group))
-    reasons = Counter(record["why"] for record in found if record["status"] != DONE)
-    chosen = [{"arch": r["arch"], "workload": r["workload"], **r["settings"]} for r in good]
+    reasons = Counter(record.why for record in found if record.status != DONE)
+    chosen = [{"arch": r.arch, "workload": r.workload, **r.settings} for r in good]
     return {
         "schema": SCHEMA,
         "version": VERSION,
         "code": code(),
         "study": plan.study.model_dump(mode="json"),
+        "workloads": {text: digest(text) for text in plan.study.workload},
         "points": {
             "asked": asked,
-            "done": sum(record["status"] == DONE for record in found),
-            "failed": sum(record["status"] != DONE for record in found),
+            "done": sum(record.status == DONE for record in found),
+            "failed": sum(record.status != DONE for record in found),
             "lost": asked - len(found),
             "feasible": len(good),
         },
@@ -100,8 +122,14 @@ def summary(plan: Plan, found: Sequence[Record], asked: int) -> dict[str, Any]:
             goal.metric: importance(chosen, np.abs(all_values[:, n])) for n, goal in enumerate(plan.study.objectives)
         },
         "front": [
-            {name: record[name] for name in ("key", "arch", "workload", "settings", "figures")}
-            | {"command": command(plan, record)}
+            {
+                "key": record.key,
+                "arch": record.arch,
+                "workload": record.workload,
+                "settings": record.settings,
+                "figures": dict(zip(plan.study.metrics, record.figures)),
+                "command": command(plan, record),
+            }
             for record in front
         ],
     }
@@ -115,52 +143,54 @@ def _different(plan: Plan, front: Sequence[Record]) -> list[Record]:
 
 def _least(record: Record) -> tuple[tuple[bool, Any], ...]:
     """Numbers in their order, texts after them."""
-    values = record["settings"].values()
+    values = record.settings.values()
     return tuple((not isinstance(v, int | float), v if isinstance(v, int | float) else str(v)) for v in values)
 
 
 def command(plan: Plan, record: Record) -> str:
     """The command that remakes a point."""
     study = plan.study
-    given = tuple(record["settings"].items())
-    return Point(record["arch"], record["workload"], given, study.seed, study.batch, study.numbers).command
+    given = tuple(record.settings.items())
+    return Point(record.arch, record.workload, given, study.seed, study.batch, study.numbers).command
 
 
 def save(plan: Plan, out: Path, found: Sequence[Record], said: Mapping[str, Any], run: Mapping[str, Any]) -> Path:
     """Write study.json, points.csv, run.json and the figure of the front to `out`/<content hash>/; returns it."""
-    text = json.dumps({name: said[name] for name in ("version", "code", "study")}, sort_keys=True)
+    text = json.dumps({name: said[name] for name in ("version", "code", "study", "workloads")}, sort_keys=True)
     folder = out / hashlib.sha256(text.encode()).hexdigest()[:16]
     folder.mkdir(parents=True, exist_ok=True)
     write(folder / "study.json", json.dumps(said, indent=2) + "\n")
-    write(folder / "points.csv", _csv(found))
+    write(folder / "points.csv", _csv(plan, found))
     write(folder / "run.json", json.dumps(run, indent=2) + "\n")
-    good = [record for record in found if record["feasible"]]
+    good = [record for record in found if record.feasible]
     if len(plan.study.objectives) > 1 and good:
         from reports import figures
         from reports.front import pareto as drawing
 
         goals = [(goal.metric, goal.sign) for goal in plan.study.objectives[:2]]
         drawn = [
-            {**r["figures"], "front": r["front"], "group": ", ".join(r[name] for name in plan.study.apart or ("arch",))}
+            {
+                "front": r.front,
+                "group": ", ".join(_group(plan, r)) or r.arch,
+                **dict(zip(plan.study.metrics, r.figures)),
+            }
             for r in good
         ]
-        figures.save(drawing(drawn, goals), _front(drawn), folder / "front", f"explore {plan.source}")
+        figures.save(
+            drawing(drawn, goals), [r for r in drawn if r["front"]], folder / "front", f"explore {plan.source}"
+        )
     return folder
 
 
-def _front(drawn: Sequence[Record]) -> list[Record]:
-    return [record for record in drawn if record["front"]]
-
-
-def _csv(found: Sequence[Record]) -> str:
-    names = list(dict.fromkeys(name for record in found for name in record["settings"]))
+def _csv(plan: Plan, found: Sequence[Record]) -> str:
+    names = list(dict.fromkeys(name for record in found for name in record.settings))
     text = io.StringIO()
     head = ["key", "arch", "workload", *names, "status", "feasible", "front", "why"]
-    writer = csv.DictWriter(text, head + list(found[0]["figures"] if found else ()), restval="", lineterminator="\n")
+    writer = csv.DictWriter(text, [*head, *plan.study.metrics], restval="", lineterminator="\n")
     writer.writeheader()
     for record in found:
-        flat = {name: record[name] for name in head if name in record}
-        writer.writerow(flat | record["settings"] | record["figures"])
+        flat = {name: getattr(record, name) for name in head if name not in names}
+        writer.writerow(flat | record.settings | dict(zip(plan.study.metrics, record.figures)))
     return text.getvalue()
 
 

@@ -1,6 +1,5 @@
 """A study from its file to its front: ask, look into the store, hand out what is not there, keep what comes back."""
 
-import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
@@ -117,9 +116,7 @@ def explore(plan: Plan, out: Path, jobs: int, scheduler: str | None, told: Progr
                     tally.first_s = tally.first_s or time.perf_counter() - began
                 _count(study, tally, rows, len(gone))
                 told(_line(tally), tally.counted, size)
-            answer = (
-                [tally.outcomes.get(key) for key in keys] if study.method not in ("grid", "random", "sobol") else None
-            )
+            answer = [tally.outcomes.get(key) for key in keys] if study.learns else None
 
 
 def _same(executor: Executor) -> Executor:
@@ -162,11 +159,10 @@ def chunks(
 
 
 def _todo(study: Study, tally: Tally, asked: Iterable[Assignment], keys: list[str]) -> Iterator[tuple[str, Point]]:
-    learns = study.method not in ("grid", "random", "sobol")
     for chosen in asked:
         this = point(study, chosen)
         key = this.key
-        if learns:
+        if study.learns:
             keys.append(key)
         new = key not in tally.asked
         tally.asked[key] = None
@@ -192,7 +188,8 @@ def _count(study: Study, tally: Tally, rows: Sequence[Row], lost: int) -> None:
     tally.fresh += len(rows)
     tally.failed += sum(row["status"] == FAILED for row in rows)
     outcomes = {row["key"]: judge(study, row) for row in rows}
-    tally.outcomes |= outcomes
+    if study.learns:
+        tally.outcomes |= outcomes
     _add(tally, outcomes.values())
 
 
@@ -230,9 +227,3 @@ def probe(plan: Plan) -> float:
 def _sample(arch: str, share: int, axis: Axis) -> Any:
     values = axis.domain.ends()
     return arch if axis.name == "arch" else values[min(share, len(values) - 1)]
-
-
-def settings(row: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings of a stored row."""
-    found: dict[str, Any] = json.loads(row["settings"])
-    return found

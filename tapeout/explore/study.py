@@ -113,6 +113,11 @@ class Study(Spec):
     """Run the datapath too, and prove every point: slow, but gives accuracy, sqnr_db and saturations."""
 
     @property
+    def learns(self) -> bool:
+        """Whether the method asks what it asks because of what came back."""
+        return self.method not in ("grid", "random", "sobol")
+
+    @property
     def metrics(self) -> tuple[str, ...]:
         """Metrics the study speaks of, objectives first."""
         named = [o.metric for o in self.objectives] + [c.metric for c in self.constraints]
@@ -199,7 +204,7 @@ def _check_method(document: Document, study: Study, space: Space) -> None:
             raise document.error("a grid needs `steps` of a range", ("parameters", open_[0]))
         if study.budget is not None and (size := space.size()) > study.budget:
             raise document.error(f"the grid has {size} points; allowed: {study.budget} (budget)", ("budget",))
-    elif study.apart and study.method not in ("random", "sobol"):
+    elif study.apart and study.learns:
         raise document.error(f"{study.method} looks for one front; allowed: grid, random, sobol", ("apart",))
     elif study.budget is None:
         raise document.error(f"missing; {study.method} needs a number of points", ("budget",))
