@@ -7,28 +7,12 @@ end of the shorter run did, shifted. So the shorter run's times are spliced, nev
 found the design is stepped in full.
 """
 
-from dataclasses import dataclass, replace
-from fractions import Fraction
-
-import numpy as np
-
-from sim import fast
-from sim.graph import Design, Edge, Stage
-from sim.rates import Rate, Repeat, total
+from sim import fast, regimes
+from sim.cycle import FEWEST, Cycle, find_cycle, never_fills, shorten
+from sim.graph import Design
 from sim.timeline import Splice, Table, Timeline, Times, enables, frees
 
-FEWEST = 4  # repetitions to step before the first look
 SOON = 16  # with no common pace after this many, stages may be drifting apart: see `sim.regimes`
-
-
-@dataclass(frozen=True, slots=True)
-class Cycle:
-    """Per stage: firings before the regular part (`head`), per repetition (`body`), after it (`tail`)."""
-
-    times: int
-    head: dict[str, int]
-    body: dict[str, int]
-    tail: dict[str, int]
 
 
 def run(design: Design) -> Timeline:
@@ -37,8 +21,6 @@ def run(design: Design) -> Timeline:
     times = FEWEST
     while cycle and times < cycle.times:
         if times >= SOON and all(stage.lanes == 1 for stage in design.stages.values()):
-            from sim import regimes
-
             return regimes.run(design, cycle)
         shorter = shorten(design, cycle, times)
         stepped = fast.run(shorter)
@@ -49,96 +31,13 @@ def run(design: Design) -> Timeline:
     return Timeline(design, design, fast.run(design))
 
 
-def find_cycle(design: Design) -> Cycle | None:
-    """How the stages repeat; None where they do not, or not all in step."""
-    repeats = {name: _repeats(design, name) for name in design.stages}
-    counts = {r.times for mine in repeats.values() for r in mine}
-    if len(counts) != 1:
-        return None
-    times = counts.pop()
-    if any(len({len(r.body) for r in mine}) > 1 for mine in repeats.values()) or _has_arrays(design):
-        return None
-    body = _balance(design, {name: len(mine[0].body) for name, mine in repeats.items() if mine})
-    if body is None:
-        return None
-    head = {n: max((len(r.head) for r in mine), default=0) for n, mine in repeats.items()}
-    tail = {n: max((len(r.tail) for r in mine), default=0) for n, mine in repeats.items()}
-    for name, stage in design.stages.items():
-        if not repeats[name]:  # scalars only: whatever is not whole repetitions can stand at the end
-            tail[name] = stage.firings - times * body[name]
-        if tail[name] < 0 or body[name] == 0:
-            return None
-    return Cycle(times, head, body, tail)
-
-
-def _rates(design: Design, name: str) -> list[Rate]:
-    own: list[Rate] = [design.stages[name].service]
-    own += [edge.fifo.consume for edge in design.inputs(name)]
-    return own + [edge.fifo.produce for edge in design.outputs(name)]
-
-
-def _repeats(design: Design, name: str) -> list[Repeat]:
-    return [rate for rate in _rates(design, name) if isinstance(rate, Repeat)]
-
-
-def _has_arrays(design: Design) -> bool:
-    return any(isinstance(rate, np.ndarray) for name in design.stages for rate in _rates(design, name))
-
-
-def _balance(design: Design, body: dict[str, int]) -> dict[str, int] | None:
-    """Firings per repetition of every stage: known from its own rates, or from the tokens its neighbours move."""
-    known = {name: Fraction(count) for name, count in body.items()}
-    todo = list(design.edges)
-    while todo:
-        left = []
-        for edge in todo:
-            put = _per_firing(edge.fifo.produce)
-            take = _per_firing(edge.fifo.consume)
-            if edge.src in known and edge.dst in known:
-                if known[edge.src] * put != known[edge.dst] * take:
-                    return None
-            elif edge.src in known and take:
-                known[edge.dst] = known[edge.src] * put / take
-            elif edge.dst in known and put:
-                known[edge.src] = known[edge.dst] * take / put
-            else:
-                left.append(edge)
-        if len(left) == len(todo):
-            return None
-        todo = left
-    whole = len(known) == len(design.stages) and all(count.denominator == 1 for count in known.values())
-    return {name: int(known[name]) for name in design.stages} if whole else None
-
-
-def _per_firing(rate: Rate) -> Fraction:
-    if isinstance(rate, Repeat):
-        return Fraction(int(rate.body.sum()), max(1, len(rate.body)))
-    return Fraction(int(rate)) if not isinstance(rate, np.ndarray) else Fraction(0)
-
-
-def shorten(design: Design, cycle: Cycle, times: int) -> Design:
-    """The same design with fewer repetitions, and without its activity."""
-    shorter = Design(design.name)
-
-    def cut(rate: Rate) -> Rate:
-        return replace(rate, times=times) if isinstance(rate, Repeat) else rate
-
-    for name, stage in design.stages.items():
-        firings = stage.firings - (cycle.times - times) * cycle.body[name]
-        shorter.add(Stage(name, cut(stage.service), firings, {}, stage.claim, stage.lanes))
-    for edge in design.edges:
-        fifo = replace(edge.fifo, produce=cut(edge.fifo.produce), consume=cut(edge.fifo.consume))
-        shorter.connect(edge.src, edge.dst, fifo)
-    return shorter
-
-
 def find_period(
     design: Design, shorter: Design, stepped: Times, cycle: Cycle, times: int
 ) -> tuple[int, int, int] | None:
     """(repetition to cut at, repetitions per period, cycles per period) of the stepped times; None where none shows."""
     sources = {edge.fifo.name: enables(shorter, edge) for edge in shorter.edges}
     sinks = {edge.fifo.name: frees(shorter, edge) for edge in shorter.edges}
-    roomy = {edge.fifo.name for edge in design.edges if _never_fills(design, edge)}
+    roomy = {edge.fifo.name for edge in design.edges if never_fills(design, edge)}
     for at in range(times - 1, times // 2, -1):
         cut = {name: cycle.head[name] + at * cycle.body[name] for name in shorter.stages}
         if _within_body(shorter, cycle, cut, sources, sinks):
@@ -154,11 +53,6 @@ def _splice(cycle: Cycle, times: int, at: int, period: int, shift: int) -> Splic
     each = {name: period * body for name, body in cycle.body.items()}
     skip = {name: rounds * firings for name, firings in each.items()}
     return Splice(cut, each, skip, period, shift, rounds * shift)
-
-
-def _never_fills(design: Design, edge: Edge) -> bool:
-    """Whether all tokens of the run fit in at once, so that its writer never waits."""
-    return edge.fifo.initial + total(edge.fifo.produce, design.stages[edge.src].firings) <= edge.fifo.depth
 
 
 def _window(design: Design, cut: dict[str, int], sources: dict[str, Table], sinks: dict[str, Table],

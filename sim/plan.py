@@ -13,7 +13,7 @@ Every module `archs/<name>/__init__.py` is a plug-in of this shape (`spec` is an
     extras(spec, network, inputs, plan, timelines) -> mapping   optional: more keys of the result, merged in:
         "total": {...}; "layers": {name: {...}} (a "stalls" mapping there is merged too); other keys at the top level
     bound(spec, network, inputs) -> cycles         optional: a closed-form lower bound of the total
-    ranked(network, scores) -> scores              optional: scores whose first maximum is the class, where the rule is another
+    ranked(network, scores) -> scores              optional: scores whose first maximum is the class, for other rules
     VALUES, ENCODING                               optional, for studies: names of the settings that decide the
         activations `compute` gives (where `build` looks at them), and the encoding that `build` keeps with a network
     example(spec) -> (network, inputs)             optional: a small case for the contract tests (tests/test_archs.py)

@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from sim import fast
+from sim.cycle import FEWEST, Cycle, never_fills, shorten
 from sim.graph import Design, Edge
-from sim.periodic import FEWEST, Cycle, _never_fills, shorten
 from sim.rates import total
 from sim.timeline import Shares, Table, Timeline, Times, moved
 
@@ -83,7 +83,7 @@ class _Run:
         self.cut = dict.fromkeys(design.stages, 0)
         self.held = 0  # repetitions in the arrays when the last skip was made
         self.period: tuple[int, int] | None = None
-        self.roomy = {edge.fifo.name for edge in design.edges if _never_fills(design, edge)}
+        self.roomy = {edge.fifo.name for edge in design.edges if never_fills(design, edge)}
 
     def finish(self) -> "RegimeTimeline":
         inside = FEWEST

@@ -14,7 +14,8 @@ from archs.finn.chain import chain
 from archs.finn.folding import resolve
 from archs.finn.model import Pipeline, _flushing, _stalling, pipeline
 from archs.finn.units import Loop, Process, Window, pattern
-from sim import fast, periodic, regimes
+from sim import fast, regimes
+from sim.cycle import find_cycle
 from sim.errors import InputError
 from sim.graph import Design, Fifo, Stage
 from sim.rates import Repeat
@@ -87,9 +88,9 @@ def test_both_engines_agree_on_every_event(hls: str, window: str) -> None:
 def test_long_batches_are_those_stepped_in_full() -> None:
     """Skipping repetitions, regime by regime, changes no event."""
     design = spread(small()).design(120)
-    cycle = periodic.find_cycle(design)
-    assert cycle is not None
-    skipped, full = regimes.run(design, cycle), Timeline(design, design, fast.run(design))
+    found = find_cycle(design)
+    assert found is not None
+    skipped, full = regimes.run(design, found), Timeline(design, design, fast.run(design))
     assert len(skipped.tracks["dma.out"].parts) > 1
     for stage in design.stages:
         assert np.array_equal(skipped.starts(stage), full.starts(stage)), stage
