@@ -27,7 +27,7 @@ WORD_BITS = 16
 """Width of an activation on the link of a machine that prices no link."""
 MOST_PRODUCTS = 2_000
 """Matrix-vector products an image up to which a convolution is simulated as products."""
-PRODUCT_IMAGES = 2
+PRODUCT_IMAGES = 20
 TASK_IMAGES, ARTIFACT_IMAGES = 200, 2
 
 
@@ -66,7 +66,7 @@ TASKS: dict[str, tuple[Plan, ...]] = {
         Plan("yodann 0.6 V MLP", "lenet-300-100-binary", (Share("yodann:0.6V", "convolutions"),)),
         Plan("finn MLP", "lenet-300-100-w1a1", (Share("finn"),)),
         Plan("fused MLP", "lenet-300-100-dense", (Share("fused", "convolutions"),)),
-        Plan("eie CNN", "lenet5-shared4", (Share("eie", "products", {}, IM2COL),)),
+        Plan("eie CNN", "lenet5-shared4", (Share("eie", "products", {"lower": "im2col"}, IM2COL),)),
         Plan("fused + eie CNN", "lenet5-shared4", (Share("fused"), Share("eie"))),
         Plan("yodann 1.2 V CNN", "lenet5-binary", (Share("yodann:1.2V", "convolutions"),)),
         Plan("yodann 0.6 V CNN", "lenet5-binary", (Share("yodann:0.6V", "convolutions"),)),
@@ -128,7 +128,7 @@ def defaults() -> list[str]:
 def _ways(machine: str, workload: str, convs: bool, linear: bool) -> Iterator[Plan]:
     name = machine.partition(":")[0]
     if name == "eie":
-        form = Share(machine, "products", {}, IM2COL) if convs else Share(machine)
+        form = Share(machine, "products", {"lower": "im2col"}, IM2COL) if convs else Share(machine)
         yield Plan(machine, workload, (form,))
         if convs and linear:
             yield Plan(f"{machine}, products only", workload, (Share(machine),))
@@ -171,7 +171,8 @@ def _run(plan: Plan, batch: int, timing_only: bool) -> tuple[Part, ...]:
         if mine & taken:
             raise InputError(f"two machines ran {', '.join(sorted(mine & taken))}", where=plan.name)
         taken |= mine
-        parts.append(Part(share.machine, result, share.expanded, link_bits(work.network, mine)))
+        bits = patch_bits(work.network, mine) if share.form == "products" else link_bits(work.network, mine)
+        parts.append(Part(share.machine, result, share.expanded, bits))
     return tuple(parts)
 
 
@@ -205,23 +206,41 @@ def read(name: str, batch: int) -> Workload:
 
 @cache
 def form(name: str, how: str, batch: int) -> Workload:
-    """The workload as it is, as convolutions, or as products over patches."""
+    """The workload as it is, as convolutions, or (for a machine that lowers them itself) as products over patches."""
     if how == "convolutions":
         return lowering.convolutions(read(name, batch))
     if how != "products":
         return read(name, batch)
-    count = lowering.vectors(read(name, 1).network)
+    count = products(read(name, 1).network)
     if count > MOST_PRODUCTS:
         raise InputError(
             f"not run: {count:,} matrix-vector products an image once its convolutions are products; "
             f"up to {MOST_PRODUCTS:,} are simulated"
         )
-    return lowering.products(read(name, min(batch, PRODUCT_IMAGES)))
+    return read(name, min(batch, PRODUCT_IMAGES))
 
 
 def ran(result: Result) -> set[str]:
     """Layers with multiply-accumulates that a result covers."""
     return {layer["name"] for layer in result.layers if layer.get("macs")}
+
+
+def products(network: Network) -> int:
+    """Matrix-vector products of one image once its convolutions are products: one an output pixel."""
+    convs = (layer for layer in network.layers if isinstance(layer.op, Conv))
+    return sum(prod(network.shapes[layer.name][1:]) for layer in convs)
+
+
+def patch_bits(network: Network, mine: set[str]) -> int:
+    """As `link_bits`, where every layer takes its input as vectors, one patch an output pixel, and gives its sums back."""
+    values = 0
+    for name in mine:
+        layer, (shape, *_) = network.layer(name), network.sources(name)
+        op = layer.op
+        patch = prod(op.kernel) * shape[0] if isinstance(op, Conv) else prod(shape)
+        pixels = prod(network.shapes[name][1:]) if isinstance(op, Conv) else 1
+        values += patch * pixels + prod(network.shapes[name])
+    return WORD_BITS * values
 
 
 def link_bits(network: Network, mine: set[str]) -> int:
