@@ -47,6 +47,22 @@ class Record:
         found: dict[str, Any] = json.loads(self.written)
         return found
 
+    @property
+    def columns(self) -> dict[str, Any]:
+        """The same, items of lists by their own names: `fold.layers.0.pe`."""
+        return flattened(self.settings)
+
+
+def flattened(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings with the items of lists of tables by their own names."""
+    found: dict[str, Any] = {}
+    for name, value in settings.items():
+        if isinstance(value, list) and value and all(isinstance(item, dict) for item in value):
+            found |= {f"{name}.{n}.{key}": part for n, item in enumerate(value) for key, part in item.items()}
+        else:
+            found[name] = value
+    return found
+
 
 def records(plan: Plan, store: Store, keys: Mapping[str, None]) -> list[Record]:
     """A record per point of the study, by key: its settings, its figures, whether it is feasible and on the front."""
@@ -102,7 +118,7 @@ def summary(plan: Plan, found: Sequence[Record], asked: int) -> dict[str, Any]:
     for n, group in enumerate(groups(plan, found)):
         fronts.add((str(n),), values(plan, group))
     reasons = Counter(record.why for record in found if record.status != DONE)
-    chosen = [{"arch": r.arch, "workload": r.workload, **r.settings} for r in good]
+    chosen = [{"arch": r.arch, "workload": r.workload, **r.columns} for r in good]
     return {
         "schema": SCHEMA,
         "version": VERSION,
@@ -143,7 +159,7 @@ def _different(plan: Plan, front: Sequence[Record]) -> list[Record]:
 
 def _least(record: Record) -> tuple[tuple[bool, Any], ...]:
     """Numbers in their order, texts after them."""
-    values = record.settings.values()
+    values = record.columns.values()
     return tuple((not isinstance(v, int | float), v if isinstance(v, int | float) else str(v)) for v in values)
 
 
@@ -183,14 +199,14 @@ def save(plan: Plan, out: Path, found: Sequence[Record], said: Mapping[str, Any]
 
 
 def _csv(plan: Plan, found: Sequence[Record]) -> str:
-    names = list(dict.fromkeys(name for record in found for name in record.settings))
+    names = list(dict.fromkeys(name for record in found for name in record.columns))
     text = io.StringIO()
     head = ["key", "arch", "workload", *names, "status", "feasible", "front", "why"]
     writer = csv.DictWriter(text, [*head, *plan.study.metrics], restval="", lineterminator="\n")
     writer.writeheader()
     for record in found:
         flat = {name: getattr(record, name) for name in head if name not in names}
-        writer.writerow(flat | record.settings | dict(zip(plan.study.metrics, record.figures)))
+        writer.writerow(flat | record.columns | dict(zip(plan.study.metrics, record.figures)))
     return text.getvalue()
 
 
@@ -200,12 +216,16 @@ def table(said: Mapping[str, Any]) -> str:
 
     points, goals = said["points"], said["study"]["objectives"]
     metrics = [goal["minimise"] or goal["maximise"] for goal in goals]
-    varied = list(dict.fromkeys(name for point in said["front"] for name in ("arch", "workload", *point["settings"])))
+    shown = [
+        {"arch": point["arch"], "workload": point["workload"], **flattened(point["settings"])}
+        for point in said["front"]
+    ]
+    names = list(dict.fromkeys(name for point in shown for name in point))
+    varied = [name for name in names if len({str(point.get(name)) for point in shown}) > 1 or len(shown) == 1]
     rows = [
-        [*(str({**point, **point["settings"]}.get(name, "")) for name in varied),
-         *(_shown(metric, point["figures"][metric]) for metric in metrics)]
-        for point in said["front"][:FRONT]
-    ]  # fmt: skip
+        [*(str(chosen.get(name, "")) for name in varied), *(_shown(name, point["figures"][name]) for name in metrics)]
+        for chosen, point in zip(shown[:FRONT], said["front"])
+    ]
     lines = [
         said["study"]["question"],
         f"{points['done']:,} points done, {points['failed']:,} failed, {points['feasible']:,} feasible, "
