@@ -20,7 +20,7 @@ from archs.eie import published as eie
 from archs.eie import sweeps as eie_sweeps
 from archs.fused import sweeps as fused_sweeps
 from archs.yodann import sweeps as yodann_sweeps
-from reports import compare, figures, runs, yodann
+from reports import compare, figures, reproduce, runs, validation, yodann
 from sim import tracefile
 from sim.result import Result
 from tapeout import contest
@@ -126,7 +126,13 @@ def digits() -> list[Record]:
     return runs.rows(compare.records(table))
 
 
+def rows() -> list[Record]:
+    """Every published row beside ours, as `tapeout reproduce` has it."""
+    return validation.points(reproduce.records(reproduce.evaluate()))
+
+
 PICTURES = (
+    Picture("against-paper", rows, validation.against_paper),
     Picture("eie-speedup", lambda: list(speedup()), lambda r: runs.bars(r, "speedup", "speed-up over dense CPU")),
     Picture(
         "eie-efficiency",
