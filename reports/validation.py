@@ -150,14 +150,17 @@ def page(records: Sequence[Record], picture: bytes) -> str:
     )
 
 
+def points(records: Sequence[Record]) -> list[dict[str, Any]]:
+    """What the scatter is drawn from."""
+    keys = ("arch", "id", "unit", "grade", "use", "value", "ours", "error", "outcome")
+    return [{key: record[key] for key in keys} for record in records]
+
+
 def write(records: Sequence[Record], out: Path) -> list[Path]:
     """reproduce.md, reproduce.html and the picture (PDF, SVG, PNG, CSV) in `out`."""
     out.mkdir(parents=True, exist_ok=True)
-    points = [
-        {k: r[k] for k in ("arch", "id", "unit", "grade", "use", "value", "ours", "error", "outcome")} for r in records
-    ]
     figure = against_paper(records)
-    made = save(figure, points, out / "against_paper", COMMAND)
+    made = save(figure, points(records), out / "against_paper", COMMAND)
     picture = io.BytesIO()
     figure.savefig(picture, format="png", dpi=200)
     (out / "reproduce.md").write_text(markdown(records), encoding="utf-8")
