@@ -234,6 +234,24 @@ def test_studies_share_a_store(written: Path, tmp_path: Path) -> None:
     assert len(stored(tmp_path / "out")) == POINTS + POINTS // 2
 
 
+def test_fronts_apart(written: Path, tmp_path: Path) -> None:
+    """A denser network is never better: on one front it has no point, apart it has its own."""
+    whole = run_single(written, tmp_path / "out")
+    written.write_text(STUDY + "apart: [workload]\n")
+    apart = run_single(written, tmp_path / "out")
+    assert {p["workload"] for p in whole["front"]} == {"tiny.yaml@weight=0.05"}  # type: ignore[index]
+    assert {p["workload"] for p in apart["front"]} == {f"tiny.yaml@weight={d}" for d in (0.05, 0.1)}  # type: ignore[index]
+
+
+def test_points_without_a_figure_say_so(tmp_path: Path) -> None:
+    (tmp_path / "one.yaml").write_text(
+        "question: q\narch: yodann\nworkload: lenet5\nobjectives: [{minimise: time_s}, {minimise: area_ge}]\n"
+        "parameters: {channels: [16, 32]}\n"
+    )
+    said = run_single(tmp_path / "one.yaml", tmp_path)
+    assert said["points"]["feasible"] == 1 and said["failed"] == {"no figure: area_ge": 1}
+
+
 BAD = {
     "parameters: {pse: [1, 2]}": "parameters.pse: eie has no such setting; did you mean pes?",
     "parameters: {pes: {low: 8, high: 8}}": "parameters.pes: an empty range: 8 is not less than 8",

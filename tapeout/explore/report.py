@@ -98,6 +98,8 @@ def _record(plan: Plan, row: Mapping[str, Any]) -> Record:
     arch, workload, status, why = (intern(row[name]) for name in ("arch", "workload", "status", "why"))
     figures = tuple(summed(names, metric) for metric in plan.study.metrics)
     feasible = outcome is not None and outcome.missed == 0
+    if status == DONE and outcome is None:
+        why = intern("no figure: " + ", ".join(m for m, value in zip(plan.study.metrics, figures) if value is None))
     return Record(row["key"], arch, workload, row["settings"], status, why, figures, feasible)
 
 
@@ -117,7 +119,7 @@ def summary(plan: Plan, found: Sequence[Record], asked: int) -> dict[str, Any]:
     fronts = Fronts(len(plan.study.objectives))
     for n, group in enumerate(groups(plan, found)):
         fronts.add((str(n),), values(plan, group))
-    reasons = Counter(record.why for record in found if record.status != DONE)
+    reasons = Counter(record.why for record in found if record.why)
     chosen = [{"arch": r.arch, "workload": r.workload, **r.columns} for r in good]
     return {
         "schema": SCHEMA,
@@ -230,7 +232,10 @@ def table(said: Mapping[str, Any]) -> str:
         said["study"]["question"],
         f"{points['done']:,} points done, {points['failed']:,} failed, {points['feasible']:,} feasible, "
         f"{len(said['front']):,} on the front, hypervolume {said['hypervolume']:.4f}",
-        *(f"  {count:,} failed: {why}" for why, count in list(said["failed"].items())[:5]),
+        *(
+            f"  {count:,} with {why}" if why.startswith("no figure") else f"  {count:,} failed: {why}"
+            for why, count in list(said["failed"].items())[:5]
+        ),
         *(f"  {points['lost']:,} were lost with their workers: run it again" for _ in range(points["lost"] > 0)),
         "",
         columns([*varied, *metrics], rows, left=len(varied)),

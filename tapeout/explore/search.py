@@ -217,11 +217,16 @@ def probe(plan: Plan) -> float:
                 evaluate(this, "probe")
                 seconds = max(seconds, time.perf_counter() - began)
                 known |= {name for name, value in row.items() if name not in TEXTS and value is not None}
-                break
-    for metric in plan.study.metrics:
-        if known and summed(dict.fromkeys(known, 0.0), metric) is None:
-            raise InputError(f"{metric}: no such figure; {nearest(metric, known)}", where=plan.source)
+                if not _unknown(plan, known):
+                    break
+    if known and (missing := _unknown(plan, known)):
+        raise InputError(f"{missing[0]}: no such figure; {nearest(missing[0], known)}", where=plan.source)
     return seconds or 0.01
+
+
+def _unknown(plan: Plan, known: set[str]) -> list[str]:
+    """Metrics of the study that no point has shown."""
+    return [metric for metric in plan.study.metrics if summed(dict.fromkeys(known, 0.0), metric) is None]
 
 
 def _sample(arch: str, share: int, axis: Axis) -> Any:
