@@ -18,9 +18,10 @@ from matplotlib.figure import Figure
 
 from archs.eie import published as eie
 from archs.eie import sweeps as eie_sweeps
+from archs.finn import resources
 from archs.fused import sweeps as fused_sweeps
 from archs.yodann import sweeps as yodann_sweeps
-from reports import compare, figures, reproduce, runs, validation, yodann
+from reports import compare, figures, reproduce, roof, runs, validation, yodann
 from sim import tracefile
 from sim.result import Result
 from tapeout import contest
@@ -120,6 +121,25 @@ def _gantt(records: Sequence[Record]) -> Figure:
     )
 
 
+def roofs() -> list[Record]:
+    """The device of the runs at their clock, 70 % of its LUTs in use by FINN's rule, its DMA port, and binary networks."""
+    config = result("finn", "sfc-digits", 20).data["arch"]["config"]
+    device, clock, port = resources.DEVICES[config["device"]], config["clock"], config["dma_bits"] / 8 * config["clock"]
+    said = f"DMA port, {config['dma_bits']} bits at {clock / 1e6:g} MHz"
+    found: list[Record] = [{"kind": "memory", "name": said, "intensity": 0, "ops_per_s": port}]
+    for name, product in (("1-bit x 1-bit", 1), ("1 x 2 bits", 2), ("2 x 2 bits", 4)):
+        ops = 0.7 * device.luts / resources.LUTS_PER_OP_2018[product] * clock
+        found.append({"kind": "roof", "name": name, "intensity": 0, "ops_per_s": ops})
+    ops = 2 * device.dsps * clock
+    found.append({"kind": "roof", "name": "16 bits in DSPs", "intensity": 0, "ops_per_s": ops})
+    for workload in ("sfc-digits", "lenet-300-100-w1a1", "lenet5-w1a1"):
+        total = result("finn", workload, 20).total
+        moved = sum(size for key, size in total["traffic_bytes"].items() if key.startswith("dram."))
+        point = {"intensity": 2 * total["macs"] / moved, "ops_per_s": total["dense_ops_per_s"]}
+        found.append({"kind": "run", "name": workload} | point)
+    return found
+
+
 def digits() -> list[Record]:
     """Table A of `tapeout compare digits`."""
     table = contest.compare("digits", [], 0, False, None, "system", "raw", lambda what, done, steps: None)
@@ -166,6 +186,7 @@ PICTURES = (
         lambda r: runs.waterfall(r, "BinaryConnect CIFAR-10 on YodaNN"),
     ),
     Picture("stalls-finn", lambda: stalls("finn", "sfc-digits"), lambda r: runs.waterfall(r, "SFC on FINN"), True),
+    Picture("roofline-finn", roofs, roof.roofline, quick=True),
     Picture("timeline-eie", timeline, _gantt, quick=True),
     Picture("compare-digits", digits, lambda r: runs.compared(r, "system")),
 )
