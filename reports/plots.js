@@ -24,6 +24,7 @@ function pointDetails(store, n) {
 }
 function command(store, n) {
   const at = (name) => store.values[store.columns.indexOf(name)]?.[n];
+  if (at("command")) return at("command");
   const sets = store.settings.filter((name) => at(name) !== null && at(name) !== "").map((name) => ` --set ${name.replace(/^settings\./, "")}=${at(name)}`);
   return `tapeout run ${at("arch")} ${at("workload")}${sets.join("")}`;
 }

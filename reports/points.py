@@ -78,7 +78,7 @@ def _column(columns: Sequence[str], metric: str) -> str:
 
 def _told(columns: Sequence[str], metrics: Sequence[str]) -> list[str]:
     """Columns that are no settings."""
-    words = ("status", "why", "feasible", "front")
+    words = ("status", "why", "feasible", "front", "command")
     return [name for name in columns if name in (*words, *metrics) or name.startswith("figures.") or name in UNITS]
 
 

@@ -90,7 +90,7 @@ def importance(settings: Sequence[Mapping[str, Any]], values: npt.NDArray[np.flo
     if len(values) < 2:
         return {}
     seen = np.log(values) if (values > 0).all() else values
-    whole = float(seen.var())
+    whole = float(seen.var()) if len(np.unique(seen)) > 1 else 0.0
     names = list(dict.fromkeys(name for chosen in settings for name in chosen))
     return {
         name: _explained(_groups([s.get(name) for s in settings]), seen) / whole if whole else 0.0 for name in names

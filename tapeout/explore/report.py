@@ -204,11 +204,13 @@ def _csv(plan: Plan, found: Sequence[Record]) -> str:
     names = list(dict.fromkeys(name for record in found for name in record.columns))
     text = io.StringIO()
     head = ["key", "arch", "workload", *names, "status", "feasible", "front", "why"]
-    writer = csv.DictWriter(text, [*head, *plan.study.metrics], restval="", lineterminator="\n")
+    writer = csv.DictWriter(text, [*head, *plan.study.metrics, "command"], restval="", lineterminator="\n")
     writer.writeheader()
     for record in found:
         flat = {name: getattr(record, name) for name in head if name not in names}
-        writer.writerow(flat | record.columns | dict(zip(plan.study.metrics, record.figures)))
+        writer.writerow(
+            flat | record.columns | dict(zip(plan.study.metrics, record.figures)) | {"command": command(plan, record)}
+        )
     return text.getvalue()
 
 
