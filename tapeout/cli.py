@@ -141,6 +141,8 @@ def compare(
         for name, found in zip(workloads, tables, strict=True):
             for path in comparison.save(found, out, Path(name).stem):
                 typer.echo(f"wrote {path}", err=True)
+            for part in (part for entry in found.entries for part in entry.parts):
+                part.result.save(out)
     plain = [{"title": found.title, "rows": comparison.records(found)} for found in tables]
     typer.echo(json.dumps(plain, indent=2) if as_json else "\n\n".join(map(comparison.table, tables)))
 

@@ -130,7 +130,10 @@ def test_one_artifact_everywhere(tmp_path: Path) -> None:
     assert by_name["eie"]["numbers_equal"] and by_name["fused"]["numbers_equal"]
     assert "convolutions over one position" in " ".join(by_name["fused"]["notes"])
     assert "not binary" in by_name["yodann:1.2V"]["refused"]
-    assert {path.suffix for path in tmp_path.iterdir()} == {".json", ".csv", ".txt"}
+    assert {path.suffix for path in tmp_path.iterdir() if path.is_file()} == {".json", ".csv", ".txt"}
+    assert {path.name for path in tmp_path.iterdir() if path.is_dir()} == {
+        d for row in rows for d in row.get("results", ())
+    }
 
 
 def test_mixed_plans_cover_every_layer_once() -> None:
