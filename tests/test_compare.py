@@ -158,3 +158,11 @@ def test_many_products_are_not_simulated_and_said_so() -> None:
 )
 def test_bad_options(words: list[str], said: str) -> None:
     assert said in str(CliRunner().invoke(app, ["compare", "digits", *words]).exception)
+
+
+def test_from_python() -> None:
+    from tapeout import compare
+
+    found = compare("lenet-300-100", on=["eie"], timing_only=True, rate=1e6)
+    assert [entry.name for entry in found.entries] == ["eie"] and found.rank(found.entries[0]) == "1"
+    assert found.common_rate == 1e6 and "at 1e+06 images/s" in comparison.table(found)
