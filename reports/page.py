@@ -21,7 +21,10 @@ from sim.units import show
 INKS = tuple(colour for colour in COLOURS if colour != "#000000")
 """Colours that are seen on a dark page too."""
 PLOTS = Path(__file__).with_name("plots.js")
-ENERGIES = "Energy an image within each result's own boundary; the lines are the range of its constants"
+ENERGIES = (
+    "Energy an image within each result's own boundary, with the range of its constants; where boundaries differ this is no "
+    "ranking (tapeout compare makes one)"
+)
 LAYER_HEAD = (
     "layer", "op", "cycles", "time", "MACs", "useful MACs", "utilization", "most stalled by", "share", "traffic", "energy",
     "weights",
@@ -36,7 +39,9 @@ def page(results: Sequence[Result], studies: Sequence[points.Study], title: str 
     sections += [
         part for n, study in enumerate(studies) for part in [(f"study{n}", study.name, points.section(study, n))]
     ]
-    sections += [(f"r{n}", name(result), _result(result, n)) for n, result in enumerate(results)]
+    for n, result in enumerate(results):
+        heading = f"{n + 1}. {name(result)}" if len(results) > 1 else name(result)
+        sections.append((f"r{n}", heading, _result(result, n)))
     sections.append(("words", "What the words mean", _words(results)))
     head = title or (name(results[0]) if len(results) == 1 and not studies else "tapeout report")
     return html.document(head, sections, f"tapeout {VERSION}", (_plotly(),), (PLOTS.read_text(encoding="utf-8"),))
