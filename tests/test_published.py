@@ -101,5 +101,5 @@ def test_table_and_files(tmp_path: Path) -> None:
     assert "found in print and not given to the model: 1 reproduced, 1 data absent" in text
     assert "all rows: 1 reproduced, 1 broken, 1 data absent" in text
     written = reproduce.save(found, tmp_path / "out")
-    assert [path.name for path in written] == ["reproduce.json", "reproduce.csv"]
+    assert {"reproduce.json", "reproduce.csv", "reproduce.md", "reproduce.html"} <= {path.name for path in written}
     assert written[1].read_text().count("\n") == 4
