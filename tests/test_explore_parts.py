@@ -131,3 +131,13 @@ def test_shared_networks_are_views_of_one_file(tmp_path: Path) -> None:
     rows[0] += 1  # what one writes stays its own
     assert np.array_equal(weights[1].rows, weights[2].rows)  # type: ignore[union-attr]
     assert len(list(tmp_path.glob("*.arrays"))) == 1
+
+
+def test_a_folder_that_is_gone_costs_time_alone(tmp_path: Path) -> None:
+    (tmp_path / "gone").mkdir()
+    sharing.use(str(tmp_path / "gone"))
+    (tmp_path / "gone").rmdir()
+    try:
+        assert sharing.load("neuraltalk-we", 0, 1).name == "neuraltalk-we"
+    finally:
+        sharing.use("")

@@ -46,16 +46,15 @@ def load(text: str, seed: int, batch: int) -> Workload:
     if not _FOLDER:
         return loading.load(text, seed, batch)
     path = _FOLDER[0] / hashlib.sha256(f"{text} {seed} {batch}".encode()).hexdigest()[:32]
-    with _locked(path.with_suffix(".lock")):
-        if not path.exists():
-            made = loading.load(text, seed, batch)
-            try:
-                _write(path, made)
-            except OSError:  # no room to share in
-                path.with_suffix(".arrays").unlink(missing_ok=True)
-                return made
-    found: Workload = _mapped(path)
-    return found
+    try:
+        with _locked(path.with_suffix(".lock")):
+            if not path.exists():
+                _write(path, loading.load(text, seed, batch))
+        found: Workload = _mapped(path)
+        return found
+    except OSError:  # no room to share in, or the folder is gone: keep it to this process
+        path.with_suffix(".arrays").unlink(missing_ok=True)
+        return loading.load(text, seed, batch)
 
 
 @contextmanager
