@@ -16,7 +16,7 @@ from reports.scaling import RULES
 from sim.errors import InputError, SimError, nearest
 from sim.result import Result
 from tapeout import session
-from workloads import lowering
+from workloads import lower
 from workloads.load import Workload, load
 from workloads.network import Network
 from workloads.ops import Conv, Linear
@@ -208,7 +208,7 @@ def read(name: str, batch: int) -> Workload:
 def form(name: str, how: str, batch: int) -> Workload:
     """The workload as it is, as convolutions, or (for a machine that lowers them itself) as products over patches."""
     if how == "convolutions":
-        return lowering.convolutions(read(name, batch))
+        return lower.convolutions(read(name, batch))
     if how != "products":
         return read(name, batch)
     count = products(read(name, 1).network)

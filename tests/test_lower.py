@@ -1,4 +1,4 @@
-"""Ways to compute a convolution: each gives exactly the direct sum, at the cost the papers count."""
+"""Ways to compute a convolution give exactly the direct sum, at the papers' cost; a network in other terms is the same."""
 
 import numpy as np
 import pytest
@@ -84,3 +84,14 @@ def test_what_a_way_does_not_take() -> None:
         lower.cost("winograd2", ops.Conv(8, (5, 5)), (3, 9, 9))
     with pytest.raises(InputError, match="allowed: direct"):
         lower.check("gemm", ops.Conv(8, (5, 5)))
+
+
+@pytest.mark.parametrize("name", ["lenet-300-100", "lenet5-shared4", "lenet5-dense"])
+def test_products_become_convolutions(name: str) -> None:
+    work = load(name, images=2)
+    lowered = lower.convolutions(work)
+    assert {layer.op.kind for layer in lowered.network.layers} <= {"conv", "pool", "relu", "reshape"}
+    one, other = execute(work.network, work.inputs), execute(lowered.network, lowered.inputs)
+    last = work.network.outputs[0]
+    np.testing.assert_allclose(other[last].reshape(one[last].shape), one[last], rtol=1e-4, atol=1e-4)
+    assert sum(map(lowered.network.macs, other)) == sum(map(work.network.macs, one))
