@@ -1,5 +1,8 @@
 """Families by accelerator: the table is measured, covers every family, and says what the papers say."""
 
+import numpy as np
+
+import archs
 from tapeout import families
 from workloads.compress.steps import FAMILIES, parse_step
 
@@ -15,7 +18,20 @@ def test_sparsity_saves_cycles_on_eie_alone_and_bits_of_traffic_elsewhere() -> N
     assert cells["yodann"] == "1.0x cycles, 1.0x bits"
 
 
-def test_a_machine_that_does_not_take_the_network_says_why() -> None:
-    cell, note = families._cell("finn", "share(bits=4)")
-    assert cell == "-"
+def test_a_machine_of_whole_numbers_gets_them_and_says_so() -> None:
+    cell, note = families._cell("finn", "quantise(scheme=xnor)")
+    assert "8.0x bits" in cell
+    assert float(cell.split("x LUTs")[0].split()[-1]) > 1.5  # folded for a rate: it shrinks, it does not run faster
+    assert note.startswith("in whole numbers")
     assert "bias" in note
+
+
+def test_whole_weights_keep_the_signs_of_every_row() -> None:
+    fc = families.whole(families._made("quantise(scheme=xnor)")).layer("fc").array("weight")
+    given = families._made("quantise(scheme=xnor)").layer("fc").array("weight")
+    assert set(np.unique(fc)) == {-1, 1}
+    assert np.array_equal(np.sign(given), fc)
+
+
+def test_no_cell_is_empty() -> None:
+    assert all(families._cell(name, text)[0] != "-" for name in archs.names() for _, text in families.STEPS)
