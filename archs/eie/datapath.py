@@ -5,6 +5,7 @@ makes to every modelled memory: the witness of both the numbers and the activity
 """
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -54,23 +55,28 @@ def shifted(product: Array, shift: int) -> Array:
 @jit
 def _multiply(base: Array, pointers: Array, codes: Array, runs: Array, codebook: Array, columns: Array, values: Array,
               shift: int, pes: int, out: Array) -> int:  # fmt: skip
-    """Each PE goes through its entries of the broadcast columns, in order; returns how many sums saturated."""
+    """Each PE goes through its entries of the broadcast columns, in order; returns how many sums saturated.
+
+    Indices are unsigned: a signed one costs a test for negative values at each of three loads.
+    """
     saturated = 0
     rows = len(out)
     sums = np.empty((rows + pes - 1) // pes, np.int32)
+    one = np.uint64(1)
     for pe in range(pes):
         sums[:] = 0
-        first = base[pe]
+        first = np.uint64(base[pe])
         mine = pointers[pe]
         for j in range(len(columns)):
-            value = int(values[j])
-            row = -1
-            for entry in range(first + mine[columns[j]], first + mine[columns[j] + 1]):
-                row += int(runs[entry]) + 1
-                exact = int(sums[row]) + ((int(codebook[codes[entry]]) * value) >> shift)
+            value, column = np.int64(values[j]), np.uint64(columns[j])
+            row: Any = np.uint64(0)
+            for entry in range(first + np.uint64(mine[column]), first + np.uint64(mine[column + one])):
+                row += np.uint64(runs[entry])
+                exact: Any = np.int64(sums[row]) + ((np.int64(codebook[codes[entry]]) * value) >> shift)
                 kept = min(max(exact, -MOST - 1), MOST)
-                saturated += int(kept != exact)
+                saturated += kept != exact
                 sums[row] = kept
+                row += one
         for row in range((rows - pe + pes - 1) // pes):
             out[row * pes + pe] = sums[row]
     return saturated
