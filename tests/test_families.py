@@ -21,7 +21,7 @@ def test_sparsity_saves_cycles_on_eie_alone_and_bits_of_traffic_elsewhere() -> N
 def test_a_machine_of_whole_numbers_gets_them_and_says_so() -> None:
     cell, note = families._cell("finn", "quantise(scheme=xnor)")
     assert "8.0x bits" in cell
-    assert float(cell.split("x LUTs")[0].split()[-1]) > 1.5  # folded for a rate: it shrinks, it does not run faster
+    assert float(cell.split("x LUTs")[0].split()[-1]) > 1.3  # folded for a rate: it shrinks, it does not run faster
     assert note.startswith("in whole numbers")
     assert "bias" in note
 
