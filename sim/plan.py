@@ -120,6 +120,7 @@ class Computed:
     `outputs[layer]` are the machine's own numbers (integers where it is an integer machine), `scales[layer]` turns them
     into real values. `activations[layer]` is each layer's input as the machine saw it. `counts[layer]` are the accesses
     a loop datapath made, None where the fast one ran. `notes` say in words what was approximated or exceeded.
+    `stored[layer]` is what encoding made of a layer, as far as the machine has it.
     """
 
     outputs: Mapping[str, Array]
@@ -129,3 +130,28 @@ class Computed:
     saturations: int = 0
     encoding_exact: bool = True
     notes: tuple[str, ...] = ()
+    stored: Mapping[str, "Stored"] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """What a layer takes of a memory, what all layers up to it take together, and what there is: bytes."""
+
+    layer_bytes: int
+    together_bytes: int
+    available_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """One layer as encoded: whether its weights are the given ones, results clipped, what it takes of each memory.
+
+    `filler_share` is of the stored entries; `empty_columns` the share of (column, unit) pairs without an entry, which
+    cost a cycle and do no work. None where the machine has no such thing.
+    """
+
+    exact: bool
+    saturations: int = 0
+    rooms: Mapping[str, Room] = field(default_factory=dict)
+    filler_share: float | None = None
+    empty_columns: float | None = None

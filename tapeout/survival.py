@@ -4,6 +4,7 @@ Equivalence proves that the datapath computes the encoded network; this compares
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from math import inf, log10
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import numpy as np
 
 import archs
 from sim.errors import InputError
-from sim.plan import Array, Computed
+from sim.plan import Array, Computed, Stored
 from sim.verdict import accuracy, judge
 from tapeout.session import _checked, filled, named
 from workloads.execute import execute
@@ -31,8 +32,9 @@ def validate(
 ) -> dict[str, Any]:
     """Rows per layer, notes, accuracy of the network in floats and on the machine; `passed` and the first failing layer.
 
-    It fails where the datapath differs from its reference, or where labels show the machine significantly worse: its
-    accuracy below the 95 % interval of the network's own.
+    It fails where the datapath differs from its reference, where the layers together exceed a memory (unless the settings
+    reload it, `overflow=partition`), or where labels show the machine significantly worse: its accuracy below the 95 %
+    interval of the network's own.
     """
     name, config = named(on)
     plugin, spec = archs.find(name), archs.settings(name, config, dict(settings or {}))
@@ -59,8 +61,10 @@ def validate(
     }
     worse = _worse(found["accuracy"])
     noisy = min((row for row in rows if row["sqnr_db"] is not None), key=lambda row: row["sqnr_db"], default=None)
-    found["passed"] = verdict.passed and not worse
-    found["first_failing_layer"] = verdict.first_failing_layer or (noisy["name"] if worse and noisy else None)
+    over = next((row["name"] for row in rows if row["exceeds"]), None)
+    over = None if getattr(spec, "overflow", None) == "partition" else over
+    found["passed"] = verdict.passed and not over and not worse
+    found["first_failing_layer"] = verdict.first_failing_layer or over or (noisy["name"] if worse and noisy else None)
     return found
 
 
@@ -75,13 +79,30 @@ def _row(
         "op": network.layer(name).op.kind,
         "sqnr_db": None if sqnr_db == inf else sqnr_db,
         "exact": sqnr_db == inf,
+        **_stored(computed.stored.get(name)),
         "notes": [note.removeprefix(f"{name}: ") for note in mine],
         "skipped": skipped.get(name),
     }
 
 
+def _stored(stored: Stored | None) -> dict[str, Any]:
+    """What encoding made of a layer; `exceeds` names the memories that the layers up to this one fill."""
+    rooms = stored.rooms if stored else {}
+    return {
+        "encoding_exact": stored.exact if stored else None,
+        "saturations": stored.saturations if stored else None,
+        "filler_share": stored.filler_share if stored else None,
+        "empty_columns": stored.empty_columns if stored else None,
+        "memories": {name: asdict(room) for name, room in rooms.items()},
+        "exceeds": [name for name, room in rooms.items() if room.together_bytes > room.available_bytes],
+    }
+
+
 def _sqnr_db(computed: Computed, floats: Mapping[str, Array], name: str) -> float | None:
-    """None where the machine gives no real values of the layer; infinite where they are exact."""
+    """None where the machine gives no real values of the layer; infinite where they are exact.
+
+    Integers without a scale (FINN's counts of matches) are real values only where they are equal.
+    """
     if name not in computed.outputs or computed.outputs[name].shape != floats[name].shape:
         return None
     wanted = floats[name].astype(np.float64)
@@ -89,6 +110,8 @@ def _sqnr_db(computed: Computed, floats: Mapping[str, Array], name: str) -> floa
     signal = float(np.sum(wanted**2))
     if not noise:
         return inf
+    if name not in computed.scales and computed.outputs[name].dtype.kind in "biu":
+        return None
     return 10 * log10(signal / noise) if signal else None
 
 
@@ -127,16 +150,39 @@ def _shown(row: Mapping[str, Any]) -> str:
     return "exact" if row["exact"] else "-" if row["sqnr_db"] is None else f"{row['sqnr_db']:.1f} dB"
 
 
+def _share(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1%}"
+
+
+def _memories(row: Mapping[str, Any]) -> str:
+    """Each memory's fill by the layers up to this one."""
+    full = {name: room["together_bytes"] / room["available_bytes"] for name, room in row["memories"].items()}
+    return ", ".join(f"{name} {share:.0%}{' EXCEEDED' if share > 1 else ''}" for name, share in full.items()) or "-"
+
+
 def table(found: Mapping[str, Any]) -> str:
     """The rows as text, and what they come to."""
     from reports.tables import columns
 
+    said = {True: "exact", False: "approximated", None: "-"}
     rows = [
-        (row["name"], row["op"], _shown(row),
-         row["skipped"] or "; ".join(row["notes"]) or "-")
+        (row["name"], row["op"], _shown(row), said[row["encoding_exact"]],
+         "-" if row["saturations"] is None else str(row["saturations"]), _share(row["filler_share"]),
+         _share(row["empty_columns"]), _memories(row), row["skipped"] or "; ".join(row["notes"]) or "-")
         for row in found["layers"]
     ]  # fmt: skip
-    lines = [columns(("layer", "op", "signal to noise", ""), rows, left=4), ""]
+    head = (
+        "layer",
+        "op",
+        "signal to noise",
+        "encoding",
+        "saturations",
+        "fillers",
+        "empty columns",
+        "memories filled",
+        "",
+    )
+    lines = [columns(head, rows, left=2), ""]
     lines.append(f"encoding exact: {'yes' if found['encoding_exact'] else 'no'}; saturations: {found['saturations']}")
     lines += [f"note: {note}" for note in found["notes"]]
     for who, figures in (found["accuracy"] or {}).items():

@@ -65,9 +65,15 @@ def test_a_trained_network_survives_eie_and_its_images_are_told(capsys: pytest.C
     found = json.loads(capsys.readouterr().out)
     assert found["passed"]
     assert found["encoding_exact"]
-    assert found["layers"][0] == {
-        "name": "fc1_flat", "op": "flatten", "sqnr_db": None, "exact": True, "notes": [], "skipped": None
-    }  # fmt: skip
+    flat = {"name": "fc1_flat", "op": "flatten", "sqnr_db": None, "exact": True, "notes": [], "skipped": None}
+    assert flat.items() <= found["layers"][0].items()
+    first = found["layers"][1]
+    assert first["encoding_exact"]
+    assert first["saturations"] == 0
+    assert first["filler_share"] == 0  # at most 5 rows a PE: no run of 16 zeros
+    assert 0 < first["empty_columns"] < 1
+    assert set(first["memories"]) == {"spmat", "ptr", "act"}
+    assert first["exceeds"] == []
     assert found["layers"][1]["sqnr_db"] > 30
     assert found["accuracy"]["machine"]["n"] == 100
     low, high = found["accuracy"]["float"]["interval95"]
@@ -78,6 +84,27 @@ def test_one_bit_codes_are_too_few_and_the_exit_says_so(capsys: pytest.CaptureFi
     with pytest.raises(CheckError, match="does not survive, first in layer fc"):
         cli.validate("lenet-300-100-dense", "eie", batch=200, set_=["weight_bits=1"])
     assert "survives: no" in capsys.readouterr().out
+
+
+def test_the_layer_that_fills_a_memory_fails_unless_it_is_reloaded(capsys: pytest.CaptureFixture[str]) -> None:
+    small = ["spmat_kib=0.5"]
+    with pytest.raises(CheckError, match="does not survive, first in layer fc2"):
+        cli.validate("lenet-300-100", "eie", set_=small)
+    said = capsys.readouterr().out
+    assert "spmat" in said
+    assert "EXCEEDED" in said
+    cli.validate("lenet-300-100", "eie", set_=[*small, "overflow=partition"])
+
+
+@pytest.mark.parametrize(("machine", "name"), [("yodann", "bc-svhn-yodann"), ("fused", "lenet5"), ("finn", "tfc")])
+def test_every_machine_tells_what_it_made_of_a_layer(
+    machine: str, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cli.validate(name, machine, as_json=True)
+    rows = json.loads(capsys.readouterr().out)["layers"]
+    told = [row for row in rows if row["encoding_exact"] is not None]
+    assert told
+    assert all(isinstance(row["saturations"], int) for row in told)
 
 
 def test_labels_must_fit_the_images(tmp_path: Path) -> None:

@@ -117,11 +117,11 @@ def compute(spec: EieSpec, network: Network, inputs: Mapping[str, Array]) -> Com
     network, whole = lowered(spec, network), network
     matrices = encode(spec, network)
     scales, _ = calibrate(spec, network, inputs)
-    saturated = [0]
+    saturated: Counter[str] = Counter()
 
     def product(matrix: Matrix, scale: Scales, x: Array) -> Array:
         out, clipped = datapath.linear(matrix, scale, x)
-        saturated[0] += clipped
+        saturated[matrix.name] += clipped
         return out
 
     outputs, units, activations, clipped = _walk(network, matrices, scales, inputs, product)
@@ -135,9 +135,10 @@ def compute(spec: EieSpec, network: Network, inputs: Mapping[str, Array]) -> Com
         units,
         activations,
         _counts(spec, whole, matrices, scales, activations),
-        saturated[0] + clipped,
+        saturated.total() + clipped,
         all(matrix.exact for matrix in matrices.values()),
         notes + capacity.notes(spec, matrices),
+        capacity.stored(spec, matrices, saturated, lambda name: _owner(whole, name)),
     )
 
 

@@ -1,13 +1,15 @@
 """EIE's memories and what they hold, its size, and its prices at other PE counts, clocks and SRAM widths."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
+
+import numpy as np
 
 from archs.eie.program import Matrix
 from archs.eie.spec import EieSpec
 from sim.energy import EnergyTable, PowerRange, Static
 from sim.errors import InputError
-from sim.plan import Access, Machine
+from sim.plan import Access, Machine, Room, Stored
 from workloads.network import Network
 
 PE_AREA_M2 = 638_024e-12  # Table II
@@ -76,7 +78,16 @@ def _constant_power(table: EnergyTable, watts: float) -> EnergyTable:
 
 
 def overflows(spec: EieSpec, matrices: Mapping[str, Matrix]) -> list[dict[str, Any]]:
-    """Every SRAM that the network exceeds: bytes needed in the fullest PE, and bytes there are.
+    """Every SRAM that the network exceeds: bytes needed in the fullest PE, and bytes there are."""
+    return [
+        {"sram": name, "needed_bytes": needed, "available_bytes": available}
+        for name, (needed, available) in needs(spec, matrices).items()
+        if needed > available
+    ]
+
+
+def needs(spec: EieSpec, matrices: Mapping[str, Matrix]) -> dict[str, tuple[int, int]]:
+    """Bytes of each SRAM that the fullest PE needs, and bytes there are.
 
     All layers are resident together, as in the paper: there is no streaming of weights from outside.
     """
@@ -84,14 +95,35 @@ def overflows(spec: EieSpec, matrices: Mapping[str, Matrix]) -> list[dict[str, A
     spmat = sum(int(m.csc.pointers[:, -1].max()) for m in matrices.values()) * entry_bits // 8
     biases = sum(-(-m.bias.entries // spec.pes) for m in matrices.values() if m.bias is not None)
     pointers = sum(m.csc.columns + 1 + (m.bias is not None) for m in matrices.values()) * 2
-    needs = {"spmat": (spmat + biases * entry_bits // 8, spec.spmat_kib), "ptr": (pointers, spec.pointer_kib)}
     longest = max((max(m.csc.columns, m.csc.shape[0]) for m in matrices.values()), default=0)
-    needs["act"] = (-(-longest // spec.pes) * 2, spec.activation_kib)
-    return [
-        {"sram": name, "needed_bytes": needed, "available_bytes": int(kib * 1024)}
-        for name, (needed, kib) in needs.items()
-        if needed > kib * 1024
-    ]
+    return {
+        "spmat": (spmat + biases * entry_bits // 8, int(spec.spmat_kib * 1024)),
+        "ptr": (pointers, int(spec.pointer_kib * 1024)),
+        "act": (-(-longest // spec.pes) * 2, int(spec.activation_kib * 1024)),
+    }
+
+
+def stored(
+    spec: EieSpec, matrices: Mapping[str, Matrix], saturated: Mapping[str, int], owner: Callable[[str], str]
+) -> dict[str, Stored]:
+    """Every layer as its PEs hold it, the groups of a convolution together."""
+    owned: dict[str, dict[str, Matrix]] = {}
+    for name, matrix in matrices.items():
+        owned.setdefault(owner(name), {})[name] = matrix
+    found, before = {}, dict[str, Matrix]()
+    for layer, own in owned.items():
+        before |= own
+        alone, together = needs(spec, own), needs(spec, before)
+        entries = sum(int(matrix.length.sum(dtype=np.int64)) for matrix in own.values())
+        cells = sum(matrix.length.size for matrix in own.values())
+        found[layer] = Stored(
+            exact=all(matrix.exact for matrix in own.values()),
+            saturations=sum(saturated.get(name, 0) for name in own),
+            rooms={sram: Room(alone[sram][0], *together[sram]) for sram in alone},
+            filler_share=sum(int(matrix.fillers.sum()) for matrix in own.values()) / entries if entries else 0.0,
+            empty_columns=sum(int(np.count_nonzero(matrix.length == 0)) for matrix in own.values()) / cells,
+        )
+    return found
 
 
 def notes(spec: EieSpec, matrices: Mapping[str, Matrix]) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from archs.finn.model import Pipeline, pipeline
 from archs.finn.spec import FinnSpec
 from archs.finn.streamline import NOTE, filled, streamlined
 from sim.energy import EnergyTable
-from sim.plan import Access, Computed, Machine, Phase, Plan, Work
+from sim.plan import Access, Computed, Machine, Phase, Plan, Stored, Work
 from sim.timeline import Timeline
 from workloads.folding import Folding, write_folding
 from workloads.network import Network
@@ -111,7 +111,8 @@ def compute(spec: FinnSpec, network: Network, inputs: Mapping[str, Array]) -> Co
         walked, counts = loop.run(lowered, folds, images)
         for name, array in walked.items():
             assert np.array_equal(array, outputs[name]), f"{name}: the fast datapath differs from the loop"
-    return Computed(outputs, counts=counts, notes=network.notes)
+    stored = {unit.name: Stored(exact=True) for unit in lowered.matrices}  # whole numbers, or the network is refused
+    return Computed(outputs, counts=counts, notes=network.notes, stored=stored)
 
 
 def reference(spec: FinnSpec, network: Network, inputs: Mapping[str, Array]) -> dict[str, Array]:

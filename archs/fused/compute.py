@@ -1,5 +1,6 @@
 """A run's numbers: inputs found or computed, every group through the datapath, and the same again by the reference."""
 
+from collections import Counter
 from collections.abc import Mapping
 from math import prod
 
@@ -18,7 +19,7 @@ from archs.fused.stack import Stack
 from archs.fused.storage import LoopStorage, weight_bits
 from archs.fused.unroll import chunks, taps
 from sim.errors import InputError
-from sim.plan import Computed
+from sim.plan import Computed, Stored
 from workloads.execute import forward
 from workloads.network import Network
 from workloads.tensor import Array
@@ -50,15 +51,17 @@ def compute(spec: FusedSpec, network: Network, inputs: Mapping[str, Array]) -> C
             known.update({name: made[name] for name in part.group.exits})
             for name in complete(part):
                 maps.setdefault(name, []).append(made[name].transpose(2, 0, 1))
+    clipped = sum((Counter(tally.clipped) for tally in tallies), Counter[str]())
     outputs = {name: arrays[0][None] if images == 1 else np.stack(arrays) for name, arrays in maps.items()}
     return Computed(
         outputs=outputs,
         scales=dict(arithmetic.scales) or dict.fromkeys(outputs, 1.0),
         activations={name: values[name] for name in values},
         counts=_counted(spec, found, tallies) if small else None,
-        saturations=sum(tally.saturations for tally in tallies),
+        saturations=clipped.total(),
         encoding_exact=not arithmetic.bits,
         notes=(*found.notes, *unfinished(found)),
+        stored={name: Stored(not arithmetic.bits, clipped[name]) for name in arithmetic.layers},
     )
 
 

@@ -27,7 +27,7 @@ class Tally:
     """Values moved and sums clipped, by map or layer: what the datapath really did."""
 
     moved: Counts = field(default_factory=dict)
-    saturations: int = 0
+    clipped: dict[str, int] = field(default_factory=dict)
 
     def count(self, name: str, action: str, values: int) -> None:
         row = self.moved.setdefault(name, {})
@@ -168,9 +168,9 @@ def tile(
             tally.count(node.name, "tiles.maps.write", total.size)
             for operand in operands[1:]:
                 total = total + operand
-            return _stored(total, 0, arithmetic, tally)
+            return _stored(node.name, total, 0, arithmetic, tally)
         case ops.BatchNorm():
-            return _normalised(operands[0], numbers, arithmetic, tally)
+            return _normalised(node.name, operands[0], numbers, arithmetic, tally)
         case ops.Lrn():
             return _lrn(op, operands[0], arithmetic, numbers.source_scale, numbers.scale)
         case _:
@@ -183,14 +183,15 @@ def _convolved(node: Node, x: Array, sums: Array, arithmetic: Arithmetic, tally:
     engine(node, x, numbers.weight, sums, tally)
     tally.count(node.name, "mac", sums.size * _fan_in(node))
     tally.count(node.name, "tiles.maps.write", sums.size)
-    return _stored(sums if numbers.bias is None else sums + numbers.bias, numbers.shift, arithmetic, tally)
+    total = sums if numbers.bias is None else sums + numbers.bias
+    return _stored(node.name, total, numbers.shift, arithmetic, tally)
 
 
-def _normalised(x: Array, numbers: Numbers, arithmetic: Arithmetic, tally: Tally) -> Array:
+def _normalised(name: str, x: Array, numbers: Numbers, arithmetic: Arithmetic, tally: Tally) -> Array:
     assert numbers.gain is not None and numbers.offset is not None and numbers.mean is not None
     if not arithmetic.bits:
         return ((x - numbers.mean) * numbers.gain + numbers.offset).astype(arithmetic.dtype)
-    return _stored(x.astype(np.int64) * numbers.gain + numbers.offset, numbers.shift, arithmetic, tally)
+    return _stored(name, x.astype(np.int64) * numbers.gain + numbers.offset, numbers.shift, arithmetic, tally)
 
 
 def _fan_in(node: Node) -> int:
@@ -240,13 +241,13 @@ def _region(
     return padded
 
 
-def _stored(sums: Array, shift: int, arithmetic: Arithmetic, tally: Tally) -> Array:
+def _stored(name: str, sums: Array, shift: int, arithmetic: Arithmetic, tally: Tally) -> Array:
     """A sum as it is stored: as it is in floating point, else shifted, rounded and saturated."""
     if not arithmetic.bits:
         return sums
     rounded = half_up(sums, shift)
     clipped = saturate(rounded, arithmetic.bits)
-    tally.saturations += int(np.count_nonzero(clipped != rounded))
+    tally.clipped[name] = tally.clipped.get(name, 0) + int(np.count_nonzero(clipped != rounded))
     return clipped.astype(arithmetic.dtype)
 
 

@@ -57,6 +57,7 @@ def compute(spec: Yodann, network: Network, inputs: Mapping[str, Array]) -> Comp
         saturations=state.limited,
         encoding_exact=state.exact,
         notes=tuple(state.notes),
+        stored=state.stored,
     )
 
 

@@ -10,6 +10,7 @@ from archs.yodann.arithmetic import PIXEL, STEP, Filters, fill, filters, folded,
 from archs.yodann.geometry import Cut, channel_cycles, cut
 from archs.yodann.settings import Yodann
 from sim.errors import CheckError
+from sim.plan import Stored
 from workloads.execute import forward
 from workloads.network import Array, Layer, Network
 from workloads.ops import BatchNorm, Conv
@@ -33,6 +34,7 @@ class Walk:
     counts: dict[str, dict[str, int]] = field(default_factory=dict)
     limited: int = 0
     exact: bool = True
+    stored: dict[str, Stored] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
 
@@ -100,6 +102,7 @@ def _chip(spec: Yodann, network: Network, layer: Layer, real: Array, convolve: C
     held = filters(spec, network, layer)
     images = np.empty((len(real), *network.shapes[layer.name]), np.int32)
     pixels = np.empty(real.shape, np.int16)
+    before = state.limited
     for number, image in enumerate(real):
         steps, clamped = to_pixels(spec, image)
         pixels[number] = steps
@@ -108,6 +111,7 @@ def _chip(spec: Yodann, network: Network, layer: Layer, real: Array, convolve: C
     state.outputs[output_name(network, layer.name)], state.activations[layer.name] = images, pixels
     state.values[layer.name] = images * np.float32(STEP)
     state.exact &= held.exact
+    state.stored[layer.name] = Stored(held.exact, state.limited - before)
     state.notes += held.notes
     outside = int(np.count_nonzero((images < PIXEL[0]) | (images > PIXEL[1])))
     if outside:
