@@ -10,6 +10,7 @@ import io
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from math import fsum
 from pathlib import Path
 from typing import Any
 
@@ -118,6 +119,7 @@ def record(table: Comparison, entry: Entry) -> dict[str, Any]:
         },
         "traffic_off_chip_bytes": entry.traffic(True),
         "traffic_on_chip_bytes": entry.traffic(False),
+        "weights_bytes": fsum(part.weights_bytes for part in entry.parts),
         "resources": " + ".join(part.resources() for part in entry.parts),
         "notes": list(entry.notes()),
         "results": [part.result.digest for part in entry.parts],

@@ -78,6 +78,11 @@ class Part:
         least, usual, most = (scaled * (end / nominal if nominal else 1.0) for end in (low, nominal, high))
         return least + link * LINK_J_PER_BIT[0], usual + link * LINK_J_PER_BIT[1], most + link * LINK_J_PER_BIT[2]
 
+    @property
+    def weights_bytes(self) -> float:
+        """Its weights as it stores them, with everything the encoding adds."""
+        return sum(int(layer.get("weight_bits", 0)) for layer in self.result.layers) / 8
+
     def resources(self) -> str:
         """Area, or the share of the device."""
         total = self.result.total

@@ -202,7 +202,8 @@ def rows(compared: Sequence[Mapping[str, Any]], boundary: str = "system", rule: 
         span = seen.get("interval95", (None, None))
         found.append(
             {"name": row["name"], "kind": row["kind"], "rank": row["rank"], "latency_s": row["latency_s"], "low_j": low,
-             "energy_j": nominal, "high_j": high, "top1": seen.get("top1"), "top1_low": span[0], "top1_high": span[1]}
+             "energy_j": nominal, "high_j": high, "weights_bytes": row["weights_bytes"],
+             "top1": seen.get("top1"), "top1_low": span[0], "top1_high": span[1]}
         )  # fmt: skip
     return found
 
@@ -242,4 +243,33 @@ def compared(records: Sequence[Record], boundary: str) -> Figure:
         loc="outside upper center",
         ncols=2,
     )
+    return figure
+
+
+@styled
+def accuracy(records: Sequence[Record], boundary: str) -> Figure:
+    """Accuracy with its 95 % interval against the weights as each machine stores them, and against energy an image.
+
+    Networks of one size lie on top of each other: the later the machine, the smaller its mark.
+    """
+    seen = [r for r in records if r["top1"] not in (None, "")]
+    figure, panels = canvas(2, height=3.0)
+    machines = list(dict.fromkeys(r["name"].rsplit(" ", 1)[0] for r in seen))
+    for r in seen:
+        n = machines.index(r["name"].rsplit(" ", 1)[0])
+        look: dict[str, Any] = {"color": COLOURS[n % len(COLOURS)], "marker": MARKERS[n % len(MARKERS)]}
+        face = "white" if r["name"].endswith("MLP") else look["color"]
+        top, low, high = (100 * r[key] for key in ("top1", "top1_low", "top1_high"))
+        for axes, x in zip(panels, (r["weights_bytes"] / 1000, r["energy_j"]), strict=True):
+            axes.errorbar([x], [top], yerr=[[top - low], [high - top]], linestyle="", linewidth=0.7, capsize=1.5,
+                          markersize=max(7.5 - n, 3), markerfacecolor=face, **look)  # fmt: skip
+    panels[0].set(xscale="log", xlabel="weights as stored, kB", ylabel="top-1, % (95 % interval)")
+    panels[1].set(xscale="log", xlabel=f"J/image, {boundary}", yticklabels=[], ylim=panels[0].get_ylim())
+    handles = [
+        Line2D([], [], linestyle="", color=COLOURS[n % len(COLOURS)], marker=MARKERS[n % len(MARKERS)], label=name)
+        for n, name in enumerate(machines)
+    ]
+    for name, face in (("CNN", "0.3"), ("MLP", "white")):
+        handles.append(Line2D([], [], linestyle="", marker="o", color="0.3", markerfacecolor=face, label=name))
+    figure.legend(handles=handles, loc="outside upper center", ncols=len(handles))
     return figure

@@ -140,6 +140,7 @@ def roofs() -> list[Record]:
     return found
 
 
+@cache
 def digits() -> list[Record]:
     """Table A of `tapeout compare digits`."""
     table = contest.compare("digits", [], 0, False, None, "system", "raw", lambda what, done, steps: None)
@@ -189,6 +190,7 @@ PICTURES = (
     Picture("roofline-finn", roofs, roof.roofline, quick=True),
     Picture("timeline-eie", timeline, _gantt, quick=True),
     Picture("compare-digits", digits, lambda r: runs.compared(r, "system")),
+    Picture("accuracy-size", digits, lambda r: runs.accuracy(r, "system")),
 )
 
 

@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from reports import compare as comparison
-from reports import scaling
+from reports import runs, scaling
 from reports.compare import Comparison
 from reports.entries import Entry, Part
 from sim.errors import InputError
@@ -166,3 +166,13 @@ def test_from_python() -> None:
     found = compare("lenet-300-100", on=["eie"], timing_only=True, rate=1e6)
     assert [entry.name for entry in found.entries] == ["eie"] and found.rank(found.entries[0]) == "1"
     assert found.common_rate == 1e6 and "at 1e+06 images/s" in comparison.table(found)
+
+
+def test_weights_are_counted_as_each_machine_stores_them() -> None:
+    one, other = part("eie"), part("fused")
+    one.result.data["layers"] = [{"name": "fc1", "weight_bits": 20}, {"name": "relu", "skipped": "on the host"}]
+    other.result.data["layers"] = [{"name": "conv1", "weight_bits": 32}]
+    found = Comparison("made up", [Entry("both", "x", 200, (one, other))])
+    (row,) = comparison.records(found)
+    assert row["weights_bytes"] == 6.5
+    assert runs.rows([row])[0]["weights_bytes"] == 6.5
