@@ -7,7 +7,7 @@ theoretical time is the published one: what remains to be checked there is the r
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from math import exp, fsum, log
 from pathlib import Path
 from statistics import median
@@ -46,22 +46,26 @@ def measure(row: Row) -> float:
 @cache
 def runs(workload: str, fitted: bool = False) -> tuple[Run, ...]:
     """One run per seed."""
-    return tuple(_fitted(workload, seed) if fitted else _run(workload, seed)[0] for seed in SEEDS)
+    return tuple(_fitted(workload, seed) if fitted else _run(workload, seed) for seed in SEEDS)
 
 
-def _run(workload: str, seed: int, density: float | None = None) -> tuple[Run, float]:
-    """A run, and the weight density it had."""
-    made = load(workload, seed)
+_load = lru_cache(maxsize=1)(load)  # the runs of one fit follow one another
+
+
+def _layer(network: Network) -> Layer:
+    return next(layer for layer in network.layers if layer.op.kind == "linear")
+
+
+def _run(workload: str, seed: int, density: float | None = None) -> Run:
+    made = _load(workload, seed)
     network = made.network
-    layer = next(layer for layer in network.layers if layer.op.kind == "linear")
-    wanted = (layer.density or {})["weight"]
     if density is not None:
-        network = _with_density(network, layer, density, seed)
+        network = _with_density(network, _layer(network), density, seed)
     phase = eie.build(SPEC, network, made.inputs)[0]
     work, seconds = phase.layers[0], simulate(phase.design).cycles / SPEC.clock
     theory = (work.macs_useful + work.macs_wasted["filler"]) / SPEC.pes / SPEC.clock
     joules = eie.machine(SPEC).energy.price(phase.design.activity(), seconds, "core").interval.nominal
-    return Run(theory, seconds, joules), density or wanted
+    return Run(theory, seconds, joules)
 
 
 def _with_density(network: Network, layer: Layer, density: float, seed: int) -> Network:
@@ -73,14 +77,14 @@ def _with_density(network: Network, layer: Layer, density: float, seed: int) -> 
 def _fitted(workload: str, seed: int) -> Run:
     """Density scaled by secant steps until the theoretical time is within 0.1 % of the published one."""
     target = _published("theoretical", workload)
-    run, density = _run(workload, seed)
+    run, density = runs(workload)[seed], (_layer(_load(workload, seed).network).density or {})["weight"]
     power = 1.0
     for _ in range(6):
         miss = log(target / run.theoretical_s)
         if abs(miss) < 1e-3:
             break
         tried = density * exp(miss / power)
-        again, _ = _run(workload, seed, tried)
+        again = _run(workload, seed, tried)
         power = log(again.theoretical_s / run.theoretical_s) / log(tried / density)
         run, density = again, tried
     return run
