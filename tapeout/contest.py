@@ -53,11 +53,16 @@ class Plan:
 FC_AS_CONV = Share("", "convolutions", {}, "fully connected layers as convolutions over one position")
 IM2COL = "convolutions as one product an output pixel: each patch is loaded again as a vector"
 FIXED = "weights as 12-bit numbers on the fixed-point baseline of its paper: binary weights are its point"
-TAKES: dict[str, tuple[Settings, ...]] = {
-    "yodann": ({"large_kernels": "split"},),
-    "fused": ({"overflow": "stream"}, {"overflow": "cut"}),
+TAKES: dict[str, tuple[tuple[Settings, str], ...]] = {
+    "yodann": (({}, ""), ({"large_kernels": "split"}, "kernels beyond 7 x 7 in pieces (large_kernels=split)")),
+    "fused": (
+        ({}, ""),
+        ({"overflow": "stream"}, "weights that do not fit are read again for every pyramid (overflow=stream)"),
+        ({"overflow": "cut"}, "cut into groups that fit, their maps go through DRAM (overflow=cut)"),
+    ),
 }
-"""Settings with which a machine runs what it otherwise refuses, at its own cost and with the same numbers; in order."""
+"""Settings with which a machine runs what it otherwise refuses, at its own cost and with the same numbers; in order, in
+words where it needs them."""
 
 TASKS: dict[str, tuple[Plan, ...]] = {
     "digits": (
@@ -166,25 +171,30 @@ def _run(plan: Plan, batch: int, timing_only: bool) -> tuple[Part, ...]:
         work = form(plan.artifact, share.form, batch)
         if timing_only:
             _check_binary(share.machine, work.network)
-        result = _first(share, work, timing_only)
+        result, needed = _first(share, work, timing_only)
         mine = ran(result)
         if mine & taken:
             raise InputError(f"two machines ran {', '.join(sorted(mine & taken))}", where=plan.name)
         taken |= mine
         bits = patch_bits(work.network, mine) if share.form == "products" else link_bits(work.network, mine)
-        parts.append(Part(share.machine, result, share.expanded, bits))
+        parts.append(Part(share.machine, result, "; ".join(word for word in (share.expanded, needed) if word), bits))
     return tuple(parts)
 
 
-def _first(share: Share, work: Workload, timing_only: bool) -> Result:
-    """The result under the first of the machine's settings that takes the workload; the last refusal stands."""
-    *others, last = TAKES.get(share.machine.partition(":")[0], ({},))
-    for settings in others:
+def _first(share: Share, work: Workload, timing_only: bool) -> tuple[Result, str]:
+    """The result under the first of the machine's settings that takes the workload, and what that was needed for.
+
+    The last refusal stands.
+    """
+    *others, last = TAKES.get(share.machine.partition(":")[0], (({}, ""),))
+    for settings, said in others:
         try:
-            return session.run(share.machine, work, settings={**settings, **share.settings}, timing_only=timing_only)
+            chosen = {**settings, **share.settings}
+            return session.run(share.machine, work, settings=chosen, timing_only=timing_only), said
         except InputError:
             continue
-    return session.run(share.machine, work, settings={**last, **share.settings}, timing_only=timing_only)
+    settings, said = last
+    return session.run(share.machine, work, settings={**settings, **share.settings}, timing_only=timing_only), said
 
 
 def _check_binary(machine: str, network: Network) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+import tapeout
 from reports import compare as comparison
 from reports import runs, scaling
 from reports.compare import Comparison
@@ -176,3 +177,15 @@ def test_weights_are_counted_as_each_machine_stores_them() -> None:
     (row,) = comparison.records(found)
     assert row["weights_bytes"] == 6.5
     assert runs.rows([row])[0]["weights_bytes"] == 6.5
+
+
+@pytest.mark.parametrize(
+    ("workload", "said"),
+    [("lenet5-dense", ""), ("alexnet", "overflow=stream"), ("vgg16", "overflow=cut")],
+)
+def test_a_setting_that_a_machine_needs_is_named_where_it_needs_it(workload: str, said: str) -> None:
+    found = tapeout.compare(workload, ["fused"], 1, timing_only=True)
+    (entry, *_) = found.entries
+    notes = " ".join(entry.notes())
+    assert said in notes and (said or "overflow" not in notes)
+    assert entry.parts[0].result.data["arch"]["config"]["overflow"] == (said.partition("=")[2] or "refuse")
