@@ -154,7 +154,7 @@ def _result(result: Result, n: int) -> str:
         html.cards(facts)
         + '<div class="plots">'
         + _plot(f"stalls{n}", stalls(drawn), panel, names, "Where the unit-cycles of each layer go")
-        + _plot(f"energy{n}", stacked(drawn, "energy_j", "J"), panel, names, "Energy of each layer by component")
+        + _plot(f"energy{n}", stacked(drawn, "energy_j", "J"), panel, names, _ranged(low, high))
         + _plot(f"traffic{n}", stacked(drawn, "traffic_bytes", "B"), panel, names, "Traffic of each layer by memory")
         + f'</div><div id="{panel}" role="status" aria-live="polite">'
         + f'<p class="soft">Click a bar, or a layer below.</p></div>{hidden}'
@@ -163,6 +163,14 @@ def _result(result: Result, n: int) -> str:
         )
         + _skipped(result)
         + _settings(result)
+    )
+
+
+def _ranged(low: float, high: float) -> str:
+    """What the energy of layers is, and what its interval is not."""
+    return (
+        "Energy of each layer by component, nominal; the range of the constants is that of the total, "
+        f"{show(low, 'J', 3)} to {show(high, 'J', 3)}, not of a layer"
     )
 
 

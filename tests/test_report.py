@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 from reports import page, points, stored
 from sim.errors import InputError
+from sim.units import show
 from tapeout import run
 from tapeout.cli import app
 
@@ -123,6 +124,16 @@ def test_the_page_is_one_file_without_network(results: Path, tmp_path: Path) -> 
     assert len(text.encode()) < 6_000_000
     for result in stored.read_all([results]):
         assert f"{result.total['cycles']:,}" in text and page.name(result) in text
+
+
+def test_energy_stacks_say_whose_interval_it_is(results: Path) -> None:
+    found = stored.read_all([results])
+    text = page.page(found, [])
+    for result in found:
+        low, _, high = result.total["energy_interval_j"]
+        ends = f"{show(low, 'J', 3)} to {show(high, 'J', 3)}"
+        said = f"the range of the constants is that of the total, {ends}, not of a layer"
+        assert f"<figcaption>Energy of each layer by component, nominal; {said}." in text
 
 
 def test_same_results_same_bytes(results: Path) -> None:
