@@ -191,7 +191,7 @@ CLAIMS = (
     Claim(16, "VGG-16, compression without fillers", 49,
           lambda: coded("vgg16-deep-compression", VGG_MEANS, False), "upper end: the paper is 2 % below the lower one"),
     Claim(16, "fully connected layers, dense over pruned time on the CPU", (3, 4), lambda: pruned.published_speed("cpu"),
-          "geometric mean over six layers of the tables' times; the range is the abstract's (recalled), for all platforms together"),
+          "geometric mean over six layers of the tables; the range is the abstract's (recalled), for all platforms"),
     Claim(16, "the same on the GPU", (3, 4), lambda: pruned.published_speed("gpu")),
     Claim(16, "the same on the mobile GPU", (3, 4), lambda: pruned.published_speed("mgpu"),
           "the abstract's range (recalled) does not hold its own table"),
