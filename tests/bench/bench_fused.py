@@ -1,8 +1,5 @@
 """Fused layers: how long the searches take, and timing and datapath of VGG's pyramid against the numpy reference."""
 
-import time
-from statistics import median
-
 import numpy as np
 
 import archs
@@ -16,16 +13,7 @@ from workloads.load import load
 from workloads.network import Network
 
 
-def seconds(run, times=3):
-    spent = []
-    for _ in range(times):
-        began = time.perf_counter()
-        run()
-        spent.append(time.perf_counter() - began)
-    return median(spent)
-
-
-def test_searches(row):
+def test_searches(row, seconds):
     """All 64 partitions of VGG's first seven layers; the Pareto front of all 2^20 of VGG-19 by dynamic programming."""
     network, precision = load("vgg19").network, PRECISIONS["float32"]
     head, whole = stack(network, "conv1_1..conv3_1"), stack(network)
@@ -35,7 +23,7 @@ def test_searches(row):
     row("VGG-19, 21 layers: dynamic programme", seconds(lambda: front(Costs(whole, 1, "reuse", precision))), "s")
 
 
-def test_vgg_pyramid_against_the_reference(row):
+def test_vgg_pyramid_against_the_reference(row, seconds):
     """224 x 224, seven layers: build, engine and datapath over the float32 forward pass of the same layers."""
     full, plugin = load("vgg19").network, archs.find("fused")
     names = [layer.name for layer in full.layers]

@@ -1,8 +1,6 @@
 """YodaNN's speed as ratios in one process: all convolutions of VGG-19 against their float32 forward pass."""
 
 import resource
-import time
-from statistics import median
 
 import numpy as np
 
@@ -16,17 +14,7 @@ from workloads.network import Network
 from workloads.ops import Conv
 
 
-def seconds(run, times=7):
-    run()
-    spent = []
-    for _ in range(times):
-        began = time.perf_counter()
-        run()
-        spent.append(time.perf_counter() - began)
-    return median(spent)
-
-
-def test_vgg19_against_its_float32_forward_pass(row):
+def test_vgg19_against_its_float32_forward_pass(row, seconds):
     """Timing and datapath of the 16 convolutions, pools and ReLUs on the host, against numpy's own forward pass."""
     spec, work = yodann.SPEC(), load("vgg19")
     layers = [layer for layer in work.network.layers if not layer.name.startswith("fc")]

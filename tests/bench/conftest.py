@@ -1,7 +1,9 @@
 """Benchmarks add rows to one table, which is printed at the end and written to out/bench.md and out/bench.json."""
 
 import json
+import time
 from pathlib import Path
+from statistics import median
 
 import pytest
 
@@ -16,6 +18,22 @@ def row():
         ROWS.append({"name": name, "value": value, "unit": unit, "goal": goal})
 
     return add
+
+
+@pytest.fixture
+def seconds():
+    """`seconds(run, times=7)`: median wall time of a call, the first left out."""
+
+    def measure(run, times: int = 7) -> float:
+        run()
+        spent = []
+        for _ in range(times):
+            began = time.perf_counter()
+            run()
+            spent.append(time.perf_counter() - began)
+        return median(spent)
+
+    return measure
 
 
 def pytest_terminal_summary(terminalreporter):
