@@ -161,7 +161,7 @@ def assemble(
     skips: Mapping[str, str] | None = None,
     computed: Computed | None = None,
     verdict: Verdict | None = None,
-    checks: Mapping[str, bool] | None = None,
+    checks: Mapping[str, bool | None] | None = None,
     extras: Mapping[str, Any] | None = None,
 ) -> Result:
     """Put a run's parts together and check the result's laws (CheckError).
