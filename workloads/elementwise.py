@@ -6,7 +6,7 @@ from functools import reduce
 from typing import Any, ClassVar
 
 import numpy as np
-from scipy import special
+import scipy
 
 from sim.errors import InputError, nearest
 from workloads.execute import _forward, sigmoid
@@ -25,7 +25,7 @@ def _divide(a: Array, b: Array) -> Array:
 
 
 def _gelu(x: Array, tanh: float = 0) -> Array:
-    inner = np.tanh(0.7978845608 * (x + 0.044715 * x**3)) if tanh else special.erf(x * 0.7071067811865476)
+    inner = np.tanh(0.7978845608 * (x + 0.044715 * x**3)) if tanh else scipy.special.erf(x * 0.7071067811865476)
     return np.asarray(0.5 * x * (1 + inner.astype(x.dtype)))
 
 
@@ -36,7 +36,7 @@ UNARY: dict[str, Function] = {
     "acosh": np.arccosh, "atanh": np.arctanh, "sigmoid": sigmoid, "not": np.logical_not, "isnan": np.isnan,
     "isinf": np.isinf,
     "reciprocal": lambda x: 1 / x,
-    "erf": lambda x: special.erf(x).astype(x.dtype),
+    "erf": lambda x: scipy.special.erf(x).astype(x.dtype),
     "gelu": _gelu,
     "softplus": lambda x: np.logaddexp(x, np.zeros((), x.dtype)),
     "softsign": lambda x: x / (1 + np.abs(x)),
@@ -73,7 +73,7 @@ REDUCE: dict[str, Callable[..., Any]] = {
     "l2": lambda x, axis, keepdims: np.sqrt(np.sum(x * x, axis=axis, keepdims=keepdims)),
     "sumsquare": lambda x, axis, keepdims: np.sum(x * x, axis=axis, keepdims=keepdims),
     "logsum": lambda x, axis, keepdims: np.log(np.sum(x, axis=axis, keepdims=keepdims)),
-    "logsumexp": lambda x, axis, keepdims: special.logsumexp(x, axis=axis, keepdims=keepdims),
+    "logsumexp": lambda x, axis, keepdims: scipy.special.logsumexp(x, axis=axis, keepdims=keepdims),
 }  # fmt: skip
 
 
@@ -152,7 +152,7 @@ def _(op: Elementwise, params: Mapping[str, Array], *arrays: Array) -> Array:
 
 @_forward.register
 def _(op: Softmax, params: Mapping[str, Array], x: Array) -> Array:
-    result: Array = (special.log_softmax if op.log else special.softmax)(x, axis=op.axis + 1)
+    result: Array = (scipy.special.log_softmax if op.log else scipy.special.softmax)(x, axis=op.axis + 1)
     return result
 
 

@@ -9,8 +9,8 @@ from functools import singledispatch
 from math import prod
 
 import numpy as np
+import scipy
 from numpy.lib.stride_tricks import sliding_window_view
-from scipy import special
 
 from sim.errors import InputError, nearest
 from workloads import ops
@@ -201,7 +201,7 @@ def _(op: ops.ConvTranspose, params: Mapping[str, Array], x: Array) -> Array:
 
 def sigmoid(x: Array) -> Array:
     """1 / (1 + exp(-x)) without overflow, and with its full precision far below zero."""
-    return np.asarray(special.expit(x))
+    return np.asarray(scipy.special.expit(x))
 
 
 def matmul(a: Array, b: Array) -> Array:

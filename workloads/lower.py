@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from math import prod
 
 import numpy as np
-import scipy.fft
+import scipy
 from numpy.lib.stride_tricks import sliding_window_view
 
 from sim.errors import InputError

@@ -4,7 +4,7 @@ import warnings
 from typing import Annotated
 
 import numpy as np
-import scipy.fft
+import scipy
 from pydantic import Field
 from scipy.cluster.vq import kmeans2
 

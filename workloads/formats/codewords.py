@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from math import prod
 
 import numpy as np
-import scipy.fft
+import scipy
 
 from sim.errors import InputError
 from workloads.formats.sparse import width_bits

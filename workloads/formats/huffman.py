@@ -9,7 +9,7 @@ from math import prod
 
 import numba
 import numpy as np
-import scipy.fft
+import scipy
 
 from sim.errors import InputError
 from workloads.formats.gaps import Gaps

@@ -4,8 +4,7 @@ from dataclasses import dataclass
 from math import prod
 
 import numpy as np
-import scipy.fft
-import scipy.linalg
+import scipy
 
 from sim.errors import InputError
 from workloads.tensor import MAX_VALUES, Array, Shape
