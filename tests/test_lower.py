@@ -9,8 +9,8 @@ from sim.errors import InputError
 from workloads import lower, ops
 from workloads.execute import execute, forward
 from workloads.generate import fill
-from workloads.load import ZOO, load
-from workloads.network import Network
+from workloads.load import ZOO, Workload, load
+from workloads.network import Layer, Network
 from workloads.read_yaml import read_network
 
 
@@ -95,3 +95,12 @@ def test_products_become_convolutions(name: str) -> None:
     last = work.network.outputs[0]
     np.testing.assert_allclose(other[last].reshape(one[last].shape), one[last], rtol=1e-4, atol=1e-4)
     assert sum(map(lowered.network.macs, other)) == sum(map(work.network.macs, one))
+
+
+def test_activations_given_for_a_layer_follow_its_new_shape() -> None:
+    layers = [Layer("flat", ops.Flatten(), ("x",)), Layer("fc", ops.Linear(5, bias=False), ("flat",))]
+    given = {"x": np.zeros((2, 3, 4, 4), np.float32), "fc": np.arange(96, dtype=np.float32).reshape(2, 48)}
+    network = fill(Network("net", {"x": (3, 4, 4)}, layers))
+    lowered = lower.convolutions(Workload("net", network, given, "here", "0"))
+    assert lowered.inputs["fc"].shape == (2, 3, 4, 4)
+    assert np.array_equal(lowered.inputs["fc"].reshape(2, 48), given["fc"])

@@ -188,7 +188,11 @@ def convolutions(work: Workload) -> Workload:
             layer = replace(layer, inputs=sources)
         known[layer.name] = layer.op.output(*(known[source] for source in layer.inputs))
         layers.append(layer)
-    return replace(work, network=Network(network.name, shapes, layers, notes=network.notes), inputs=inputs)
+    made = Network(network.name, shapes, layers, notes=network.notes)
+    for layer in layers:  # activations given for a layer: the same values, in the shape that it takes now
+        if layer.name in inputs:
+            inputs[layer.name] = inputs[layer.name].reshape(-1, *made.sources(layer.name)[0])
+    return replace(work, network=made, inputs=inputs)
 
 
 def _convolution(layer: Layer, sources: tuple[str, ...], shape: Shape) -> Layer:
