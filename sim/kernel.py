@@ -3,6 +3,9 @@
 Only arrays and numbers here, so that numba compiles it once and caches it on disk. A batch evaluates one FIFO at a time
 over all its firings and lanes; single-rate FIFOs are then a shifted maximum over contiguous memory, and rates that are
 scalars need no index arrays. `sim.fast` lays the tables out.
+
+Inner loops index whole arrays by unsigned integers: a view costs its reference counts, which is as much as serving 50
+firings, and a signed index costs a test for negative values.
 """
 
 from typing import Any
@@ -17,7 +20,6 @@ SRC, DST, DEPTH, LATENCY, CREDIT, INITIAL = range(6)
 PUT_KIND, PUT, TAKE_KIND, TAKE, TOKENS_AHEAD, SLOTS_AHEAD = range(6, 12)
 SCALAR, BY_FIRING, BY_LANE = range(3)
 NEVER = -1  # TOKENS_AHEAD or SLOTS_AHEAD of a FIFO that is not single-rate
-FEW = 24  # firings below which a loop beats making array views
 BATCH = 2048  # times per batch: its buffers stay in the first-level cache
 
 jit = numba.njit(cache=True, nogil=True, error_model="numpy")
@@ -59,25 +61,26 @@ def _first(kind: int, rate: int, prefix: Any, need: int, guess: int) -> int:
     return guess
 
 
-@jit
-def _raise(mine: Any, lanes: int, theirs: Any, other: int, delay: int) -> None:
-    """Rows of `lanes` times become the maximum of themselves and a neighbour's rows of `other` times plus `delay`."""
+@inline
+def _raise(mine: Any, at: int, rows: int, lanes: int, theirs: Any, row: int, other: int, delay: int) -> None:
+    """Rows of `lanes` times, from `at` on, become the maximum of themselves and a neighbour's of `other`, plus `delay`."""
+    to, source, width = np.uint64(at), np.uint64(row), np.uint64(lanes)
     if other == lanes:
-        for x in range(len(mine)):
-            mine[x] = max(mine[x], theirs[x] + delay)
+        for x in range(np.uint64(rows) * width):
+            mine[to + x] = max(mine[to + x], theirs[source + x] + delay)
     elif other == 1:
-        rows = mine.reshape(len(theirs), lanes)
-        for k in range(len(theirs)):
-            time = theirs[k] + delay
-            for lane in range(lanes):
-                rows[k, lane] = max(rows[k, lane], time)
+        for k in range(np.uint64(rows)):
+            time = theirs[source + k] + delay
+            for lane in range(width):
+                mine[to + lane] = max(mine[to + lane], time)
+            to += width
     else:
-        rows = theirs.reshape(len(mine), other)
-        for k in range(len(mine)):
-            latest = rows[k, 0]
-            for lane in range(other):
-                latest = max(latest, rows[k, lane])
-            mine[k] = max(mine[k], latest + delay)
+        for k in range(np.uint64(rows)):
+            latest = theirs[source]
+            for lane in range(np.uint64(other)):
+                latest = max(latest, theirs[source + lane])
+            mine[to + k] = max(mine[to + k], latest + delay)
+            source += np.uint64(other)
 
 
 @inline
@@ -88,19 +91,19 @@ def _wait(buffer: Any, first: int, end: int, i: int, stages: Any, fifos: Any, pr
     Or, with `inputs` false, to the time at which all their tokens have room: the same rule, with slots for tokens.
     """
     lanes = stages[i, LANES]
-    for slot in range(stages[i, IN_FROM if inputs else OUT_FROM], stages[i, IN_TO if inputs else OUT_TO]):
-        e = edges[slot]
-        neighbour = fifos[e, SRC if inputs else DST]
+    slots = range(
+        np.uint64(stages[i, IN_FROM if inputs else OUT_FROM]), np.uint64(stages[i, IN_TO if inputs else OUT_TO])
+    )
+    for slot in slots:
+        e = np.uint64(edges[slot])
+        neighbour = np.uint64(fifos[e, SRC if inputs else DST])
         delay, ahead = fifos[e, LATENCY if inputs else CREDIT], fifos[e, TOKENS_AHEAD if inputs else SLOTS_AHEAD]
         other, base = stages[neighbour, LANES], stages[neighbour, BASE]
         if ahead != NEVER:
             begin = max(first, ahead)
-            if lanes == other == 1 and end - begin < FEW:
-                for k in range(begin, end):
-                    buffer[k - first] = max(buffer[k - first], times[base + k - ahead] + delay)
-            elif begin < end:
-                theirs = times[base + (begin - ahead) * other : base + (end - ahead) * other]
-                _raise(buffer[(begin - first) * lanes : (end - first) * lanes], lanes, theirs, other, delay)
+            if begin < end:
+                row = base + (begin - ahead) * other
+                _raise(buffer, (begin - first) * lanes, end - begin, lanes, times, row, other, delay)
             continue
         my_kind, my_rate = fifos[e, TAKE_KIND if inputs else PUT_KIND], fifos[e, TAKE if inputs else PUT]
         their_kind, their_rate = fifos[e, PUT_KIND if inputs else TAKE_KIND], fifos[e, PUT if inputs else TAKE]
@@ -111,71 +114,61 @@ def _wait(buffer: Any, first: int, end: int, i: int, stages: Any, fifos: Any, pr
             if need > met:  # else the firing before has waited for it
                 met = need
                 seen[e] = _first(their_kind, their_rate, prefix, need, seen[e])
-                _raise_row(buffer, (k - first) * lanes, lanes, times, base + seen[e] * other, other, delay)
-
-
-@inline
-def _raise_row(buffer: Any, at: int, lanes: int, times: Any, row: int, other: int, delay: int) -> None:
-    """`_raise` for one row; one lane on both sides needs no slices."""
-    if lanes == 1 and other == 1:
-        buffer[at] = max(buffer[at], times[row] + delay)
-    else:
-        _raise(buffer[at : at + lanes], lanes, times[row : row + other], other, delay)
+                _raise(buffer, (k - first) * lanes, 1, lanes, times, base + seen[e] * other, other, delay)
 
 
 @inline
 def _serve_one(i: int, first: int, end: int, stages: Any, ready: Any, room: Any, services: Any, start: Any,
                release: Any) -> None:  # fmt: skip
     """Start and release firings [first, end) of a one-lane stage, one after the other."""
-    base, kind, cycles = stages[i, BASE], stages[i, SERVICE_KIND], stages[i, SERVICE]
-    last = release[base + first - 1] if first > 0 else 0
-    for k in range(first, end):
-        begin = max(last, ready[k - first])
-        last = max(begin + (cycles if kind == SCALAR else np.int64(services[cycles + k])), room[k - first])
-        start[base + k] = begin
-        release[base + k] = last
+    at, kind, cycles = np.uint64(stages[i, BASE] + first), stages[i, SERVICE_KIND], stages[i, SERVICE]
+    cost: Any = cycles
+    here = np.uint64(cycles + first)
+    last: Any = release[at - np.uint64(1)] if first > 0 else 0
+    for k in range(np.uint64(end - first)):
+        if kind != SCALAR:
+            cost = np.int64(services[here + k])
+        begin = max(last, ready[k])
+        last = max(begin + cost, room[k])
+        start[at + k] = begin
+        release[at + k] = last
 
 
 @jit
 def _serve_lanes(i: int, first: int, end: int, stages: Any, ready: Any, room: Any, services: Any, start: Any,
                  release: Any, last: Any) -> None:  # fmt: skip
     """The same for a stage with lanes; `last` is scratch space."""
-    lanes, kind, cycles, count = stages[i, LANES], stages[i, SERVICE_KIND], stages[i, SERVICE], end - first
-    low, high = stages[i, BASE] + first * lanes, stages[i, BASE] + end * lanes
-    before = last[:lanes]
-    before[:] = 0
-    if first > 0:
-        before[:] = release[low - lanes : low]
-    begins, ends = start[low:high].reshape(count, lanes), release[low:high].reshape(count, lanes)
-    mine, space = ready[: count * lanes].reshape(count, lanes), room[: count * lanes].reshape(count, lanes)
-    if kind == BY_LANE:
-        costs = services[cycles + first * lanes : cycles + end * lanes].reshape(count, lanes)
-        for k in range(count):
-            cost, ready_at, room_at, begin_at, end_at = costs[k], mine[k], space[k], begins[k], ends[k]
+    lanes, kind, cycles = np.uint64(stages[i, LANES]), stages[i, SERVICE_KIND], stages[i, SERVICE]
+    at, mine = np.uint64(stages[i, BASE]) + np.uint64(first) * lanes, np.uint64(0)
+    here = np.uint64(cycles) + np.uint64(first) * (lanes if kind == BY_LANE else np.uint64(1))
+    for lane in range(lanes):
+        last[lane] = release[at - lanes + lane] if first > 0 else 0
+    for _ in range(end - first):
+        if kind == BY_LANE:
             for lane in range(lanes):
-                begin = max(before[lane], ready_at[lane])
-                until = max(begin + np.int64(cost[lane]), room_at[lane])
-                begin_at[lane] = begin
-                end_at[lane] = until
-                before[lane] = until
-        return
-    for k in range(count):
-        cost = cycles if kind == SCALAR else np.int64(services[cycles + first + k])
-        for lane in range(lanes):
-            begin = max(before[lane], mine[k, lane])
-            until = max(begin + cost, space[k, lane])
-            begins[k, lane] = begin
-            ends[k, lane] = until
-            before[lane] = until
+                begin = max(last[lane], ready[mine + lane])
+                until = max(begin + np.int64(services[here + lane]), room[mine + lane])
+                start[at + lane] = begin
+                release[at + lane] = until
+                last[lane] = until
+            here += lanes
+        else:
+            cost = cycles if kind == SCALAR else np.int64(services[here])
+            for lane in range(lanes):
+                begin = max(last[lane], ready[mine + lane])
+                until = max(begin + cost, room[mine + lane])
+                start[at + lane] = begin
+                release[at + lane] = until
+                last[lane] = until
+            here += np.uint64(1)
+        at += lanes
+        mine += lanes
 
 
 @inline
 def _clear(buffer: Any, count: int) -> None:
-    if count < FEW:
-        for x in range(count):
-            buffer[x] = 0
-    else:
-        buffer[:count] = 0
+    for x in range(np.uint64(count)):
+        buffer[x] = 0
 
 
 @inline
@@ -183,14 +176,14 @@ def _allowed(i: int, stages: Any, fifos: Any, prefix: Any, edges: Any, started: 
              inputs: bool) -> int:  # fmt: skip
     """How many firings in all the stage's inputs (or else its outputs) allow, at most `high`."""
     if inputs:
-        for slot in range(stages[i, IN_FROM], stages[i, IN_TO]):
-            e = edges[slot]
-            entered = _tokens(fifos[e, PUT_KIND], fifos[e, PUT], prefix, released[fifos[e, SRC]])
+        for slot in range(np.uint64(stages[i, IN_FROM]), np.uint64(stages[i, IN_TO])):
+            e = np.uint64(edges[slot])
+            entered = _tokens(fifos[e, PUT_KIND], fifos[e, PUT], prefix, released[np.uint64(fifos[e, SRC])])
             high = _most(fifos[e, TAKE_KIND], fifos[e, TAKE], prefix, fifos[e, INITIAL] + entered, low, high)
     else:
-        for slot in range(stages[i, OUT_FROM], stages[i, OUT_TO]):
-            e = edges[slot]
-            left = _tokens(fifos[e, TAKE_KIND], fifos[e, TAKE], prefix, started[fifos[e, DST]])
+        for slot in range(np.uint64(stages[i, OUT_FROM]), np.uint64(stages[i, OUT_TO])):
+            e = np.uint64(edges[slot])
+            left = _tokens(fifos[e, TAKE_KIND], fifos[e, TAKE], prefix, started[np.uint64(fifos[e, DST])])
             slots = fifos[e, DEPTH] - fifos[e, INITIAL] + left
             high = _most(fifos[e, PUT_KIND], fifos[e, PUT], prefix, slots, low, high)
     return high
@@ -218,7 +211,7 @@ def advance(stages: Any, fifos: Any, edges: Any, prefix: Any, services: Any, sta
     moved = True
     while moved:
         moved = False
-        for i in range(len(stages)):
+        for i in range(np.uint64(len(stages))):
             if not dirty[i]:
                 continue
             dirty[i] = False
@@ -246,10 +239,10 @@ def advance(stages: Any, fifos: Any, edges: Any, prefix: Any, services: Any, sta
             if end > released[i]:
                 moved = True
                 dirty[i] = end == high  # the batch was full: there may be more
-                for slot in range(stages[i, OUT_FROM], stages[i, OUT_TO]):
-                    dirty[fifos[edges[slot], DST]] = True
+                for slot in range(np.uint64(stages[i, OUT_FROM]), np.uint64(stages[i, OUT_TO])):
+                    dirty[np.uint64(fifos[np.uint64(edges[slot]), DST])] = True
             if last > started[i]:
                 moved = True
-                for slot in range(stages[i, IN_FROM], stages[i, IN_TO]):
-                    dirty[fifos[edges[slot], SRC]] = True
+                for slot in range(np.uint64(stages[i, IN_FROM]), np.uint64(stages[i, IN_TO])):
+                    dirty[np.uint64(fifos[np.uint64(edges[slot]), SRC])] = True
             released[i], started[i] = end, max(last, started[i])
