@@ -55,6 +55,9 @@ def execute(
     walls: dict[str, float] = {}
     computed = judged = checks = None
     references: Mapping[str, Array] = {}
+    with _timed(walls, "encode"):
+        if hasattr(arch, "prepare"):
+            arch.prepare(spec, network)
     if not request.timing_only:
         with _timed(walls, "compute"):
             computed = arch.compute(spec, network, inputs)

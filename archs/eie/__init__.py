@@ -34,6 +34,7 @@ __all__ = [
     "compute",
     "extras",
     "machine",
+    "prepare",
     "reference",
     "skips",
     "values",
@@ -69,6 +70,11 @@ def skips(spec: EieSpec, network: Network) -> dict[str, str]:
         for layer in network.layers
         if isinstance(layer.op, Lstm) or (isinstance(layer.op, Conv) and spec.lower == "none")
     }
+
+
+def prepare(spec: EieSpec, network: Network) -> None:
+    """Every matrix encoded, and kept with the network."""
+    encode(spec, lowered(spec, network))
 
 
 def build(spec: EieSpec, network: Network, inputs: Mapping[str, Array]) -> Plan:
