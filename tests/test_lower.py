@@ -98,7 +98,11 @@ def test_products_become_convolutions(name: str) -> None:
 
 
 def test_activations_given_for_a_layer_follow_its_new_shape() -> None:
-    layers = [Layer("flat", ops.Flatten(), ("x",)), Layer("fc", ops.Linear(5, bias=False), ("flat",))]
+    layers = [
+        Layer("relu", ops.Relu(), ("x",)),
+        Layer("flat", ops.Flatten(), ("relu",)),
+        Layer("fc", ops.Linear(5, bias=False), ("flat",)),
+    ]
     given = {"x": np.zeros((2, 3, 4, 4), np.float32), "fc": np.arange(96, dtype=np.float32).reshape(2, 48)}
     network = fill(Network("net", {"x": (3, 4, 4)}, layers))
     lowered = lower.convolutions(Workload("net", network, given, "here", "0"))
