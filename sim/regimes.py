@@ -245,8 +245,13 @@ def _ends(rows: Table) -> tuple[int, int]:
 
 def _lasts(times: Times, tables: _Tables, cut: dict[str, int], cycle: Cycle, period: int,
            shifts: dict[str, Pace]) -> int | None:  # fmt: skip
-    """Periods that the regime after the cut is sure to last; None where it never ends before the tail."""
+    """Periods that the regime after the cut is sure to last; None where it never ends before the tail.
+
+    A firing's input can be ready by a firing behind the cut, which is a period ahead: what it does in the last period
+    is not known, so that period is stepped.
+    """
     least: int | None = None
+    ahead = False
     design = tables.design
     for name, stage in design.stages.items():
         firings = np.arange(cut[name] - period * cycle.body[name], cut[name])
@@ -260,6 +265,7 @@ def _lasts(times: Times, tables: _Tables, cut: dict[str, int], cycle: Cycle, per
         terms.append((releases - starts - service, pace.starts - pace.releases, held_release, firings >= 0))
         for edge in design.inputs(name):
             source = tables.source(edge, firings)
+            ahead = ahead or bool((source >= cut[edge.src]).any())
             slack = starts - times.releases[edge.src][source, 0] - edge.fifo.latency
             terms.append((slack, shifts[edge.src].of("releases", source) - pace.starts, held_start, source >= 0))
         for edge in design.outputs(name):
@@ -278,7 +284,7 @@ def _lasts(times: Times, tables: _Tables, cut: dict[str, int], cycle: Cycle, per
                 least = rounds if least is None else min(least, rounds)
         if not (held_start & held_release).all():
             return 0
-    return least
+    return least - ahead if least else least
 
 
 def _waits(

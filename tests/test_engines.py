@@ -188,6 +188,18 @@ def test_skipping_ahead_equals_stepping(design):
                 np.testing.assert_array_equal(skipped.start(name, firing), stepped.starts(name)[firing].squeeze())
 
 
+def test_a_skip_ends_before_an_input_leaves_its_pace():
+    """s1 falls behind s0 by a cycle a repetition until the last one, where s1 holds s0 up, and s0's token comes later."""
+    design = Design("ahead")
+    design.add(Stage("s0", Repeat.of([0, 0, 0, 3, 4], 17, tail=[0]), 86))
+    design.add(Stage("s1", Repeat.of([0], 17), 17, {}, "start"))
+    design.add(Stage("s2", Repeat.of([4, 4], 17), 34))
+    design.connect("s0", "s1", Fifo("f0", 1, Repeat.of([1, 0, 0, 0, 0], 17, head=[0]), Repeat.of([1], 17), 0, 1))
+    design.connect("s1", "s2", Fifo("f1", 1, Repeat.of([1], 17), Repeat.of([1, 0], 17), 0))
+    assert list(simulate(design).shares("s1")) == [85, 0, 35, 16]
+    same(simulate(design), simulate(written_out(design)))
+
+
 def test_order_of_creation_changes_nothing():
     def made(order):
         design = Design()
