@@ -29,11 +29,13 @@ def step(
     known: Times | None = None,
     cut: Mapping[str, int] | None = None,
     limit: Mapping[str, int] | None = None,
+    skipped: Mapping[str, int] | None = None,
 ) -> tuple[Times, dict[str, int]]:
     """As `run`, and how many firings of each stage happened.
 
     With `known`, the first `cut[stage]` firings have happened at those times and the run goes on from there. With
-    `limit`, no stage fires more often than that, and to stop early is no deadlock.
+    `limit`, no stage fires more often than that, and to stop early is no deadlock. A deadlock's message counts
+    `skipped[stage]` firings more, which were left out of `design`.
     """
     names = {name: i for i, name in enumerate(design.stages)}
     edges, stages = _stage_table(design, names)
@@ -52,7 +54,8 @@ def step(
             stages[i, k.FIRINGS] = limit[name]
     k.advance(stages, fifos, edges, prefix, services, start, release, started, released)
     if limit is None and (released < stages[:, k.FIRINGS]).any():
-        raise DeadlockError(f"{design.name}: deadlock: {'; '.join(_waits(design, fifos, prefix, started, released))}")
+        waits = _waits(design, fifos, prefix, started, released, skipped or {})
+        raise DeadlockError(f"{design.name}: deadlock: {'; '.join(waits)}")
     return times, {name: int(released[i]) for name, i in names.items()}
 
 
@@ -132,7 +135,9 @@ def _views(design: Design, table: Table, flat: Table) -> dict[str, Table]:
     return views
 
 
-def _waits(design: Design, fifos: Table, prefix: Table, started: Table, released: Table) -> list[str]:
+def _waits(
+    design: Design, fifos: Table, prefix: Table, started: Table, released: Table, skipped: Mapping[str, int]
+) -> list[str]:
     """What each stage that is not done waits for, in the words of the reference engine."""
     names = {name: i for i, name in enumerate(design.stages)}
     words = []
@@ -144,13 +149,14 @@ def _waits(design: Design, fifos: Table, prefix: Table, started: Table, released
         firing = int(released[i])
         if firing == design.stages[name].firings:
             continue
+        number = firing + skipped.get(name, 0)
         lacks = []
         for edge, row in zip(design.edges, fifos, strict=True):
             entered = row[k.INITIAL] + moved(row, k.PUT_KIND, released[row[k.SRC]])
             left = row[k.DEPTH] - row[k.INITIAL] + moved(row, k.TAKE_KIND, started[row[k.DST]])
             if edge.dst == name and started[i] == firing and moved(row, k.TAKE_KIND, firing + 1) > entered:
-                lacks.append((0, f"{name} waits at firing {firing} for tokens in {edge.fifo.name}"))
+                lacks.append((0, f"{name} waits at firing {number} for tokens in {edge.fifo.name}"))
             if edge.src == name and moved(row, k.PUT_KIND, firing + 1) > left:
-                lacks.append((1, f"{name} waits at firing {firing} for room in {edge.fifo.name}"))
+                lacks.append((1, f"{name} waits at firing {number} for room in {edge.fifo.name}"))
         words.append(min(lacks, key=lambda lack: lack[0])[1])
     return words

@@ -9,6 +9,7 @@ found the design is stepped in full.
 
 from sim import fast, regimes
 from sim.cycle import FEWEST, Cycle, find_cycle, never_fills, shorten
+from sim.errors import DeadlockError
 from sim.graph import Design
 from sim.timeline import Splice, Table, Timeline, Times, enables, frees
 
@@ -23,7 +24,11 @@ def run(design: Design) -> Timeline:
         if times >= SOON and all(stage.lanes == 1 for stage in design.stages.values()):
             return regimes.run(design, cycle)
         shorter = shorten(design, cycle, times)
-        stepped = fast.run(shorter)
+        try:
+            stepped = fast.run(shorter)
+        except DeadlockError:  # who is done here may wait in the whole run
+            times *= 2
+            continue
         found = find_period(design, shorter, stepped, cycle, times)
         if found and (cycle.times - times) % found[1] == 0:
             return Timeline(design, shorter, stepped, _splice(cycle, times, *found))

@@ -91,9 +91,13 @@ class _Run:
             design = shorten(self.design, self.cycle, inside)
             limit = {name: stage.firings - self.cycle.tail[name] for name, stage in design.stages.items()}
             times, done = fast.step(design, self.known, self.cut, limit)
+            if all(done[name] < limit[name] for name in done):
+                break  # nobody was stopped by a limit: a deadlock, as in the whole run
             inside = self._look(times, _Tables(design), done, inside)
-        design = shorten(self.design, self.cycle, self.cycle.times - self.base)
-        times, done = fast.step(design, self.known, self.cut)
+        else:
+            design = shorten(self.design, self.cycle, self.cycle.times - self.base)
+        skipped = {name: self.base * body for name, body in self.cycle.body.items()}
+        times, done = fast.step(design, self.known, self.cut, skipped=skipped)
         self._keep(times, _Tables(design), done)
         return RegimeTimeline(self.design, design, times, self.tracks, self.period)
 
@@ -123,9 +127,9 @@ class _Run:
         return inside + max(FEWEST, (inside - self.held) // 2)
 
     def _room(self, done: dict[str, int]) -> int:
-        """Repetitions for which every firing that happened so far has a counterpart where all rates still repeat."""
+        """Repetitions for which every firing that began so far has a counterpart where all rates still repeat."""
         left = [
-            (self.design.stages[name].firings - self.cycle.tail[name] - count) // self.cycle.body[name] - self.base
+            (self.design.stages[name].firings - self.cycle.tail[name] - count - 1) // self.cycle.body[name] - self.base
             for name, count in done.items()
         ]
         return max(0, min(left))

@@ -129,7 +129,7 @@ def test_slices_add_up_to_the_shares(design):
 
 @st.composite
 def repeating(draw):
-    """A chain of stages whose bodies hold equal token counts, with pipes that lag, feedback and shallow FIFOs."""
+    """Stages whose bodies hold equal token counts: a chain, forks, joins and feedback, pipes that lag, shallow FIFOs."""
     design = Design("repeating")
     times = draw(st.integers(1, 150))
     tokens = draw(st.integers(1, 4))
@@ -146,18 +146,18 @@ def repeating(draw):
         design.add(Stage(f"s{i}", cost, firings, {}, claim, draw(st.sampled_from([1, 1, 2]))))
         bodies.append(body)
         lags.append(lag)
-    for i in range(count - 1):
+    pairs = [(i, i + 1) for i in range(count - 1)]
+    pairs += draw(st.lists(st.tuples(*[st.integers(0, count - 1)] * 2), max_size=3))
+    for n, (i, j) in enumerate(pairs):
         split = lambda body: np.bincount(np.arange(tokens) * body // tokens, minlength=body)  # noqa: E731
         produce = Repeat.of(split(bodies[i]), times, head=[0] * lags[i])
-        consume = Repeat.of(split(bodies[i + 1]), times, tail=[0] * lags[i + 1])
-        if design.stages[f"s{i}"].lanes != design.stages[f"s{i + 1}"].lanes and i % 2:
+        consume = Repeat.of(split(bodies[j]), times, tail=[0] * lags[j])
+        if design.stages[f"s{i}"].lanes != design.stages[f"s{j}"].lanes and i % 2:
             continue
-        depth = draw(st.integers(tokens, 3 * tokens + 2))
-        design.connect(
-            f"s{i}",
-            f"s{i + 1}",
-            Fifo(f"f{i}", depth, produce, consume, draw(st.integers(0, 3)), draw(st.integers(0, 2))),
-        )
+        depth = draw(st.integers(tokens, draw(st.sampled_from([3, 6])) * tokens + 2))
+        ahead = draw(st.integers(0, depth)) if i >= j else 0
+        timing = draw(st.integers(0, 3)), draw(st.integers(0, 2))
+        design.connect(f"s{i}", f"s{j}", Fifo(f"f{n}", depth, produce, consume, *timing, ahead))
     return design
 
 
@@ -227,6 +227,34 @@ def test_a_long_batch_is_stepped_only_until_it_repeats():
     assert len(timeline.times.starts["a"]) <= 50 * 16
     assert timeline.period == (50, 1)
     assert timeline.cycles == fast_cycles(written_out(batch(10_000)))
+
+
+def test_a_pace_that_ends_is_not_carried_on_by_who_is_ahead():
+    """The pipe runs a firing ahead of its reader when the FIFO is full at last: the first that waits is not skipped."""
+    design = Design("pace")
+    design.add(Stage("pipe", Repeat.of([1], 21, tail=[2]), 22, claim="start"))
+    design.add(Stage("slow", Repeat.of([3], 21, tail=[1, 1, 1]), 24))
+    ends = Repeat.of([2], 21, head=[0]), Repeat.of([2], 21, tail=[0, 0, 0])
+    design.connect("pipe", "slow", Fifo("f", 10, *ends, latency=2, credit=1))
+    same(simulate(design), simulate(written_out(design)))
+
+
+@pytest.mark.parametrize("slots", [40, 4000])
+def test_a_long_batch_that_stops_names_all_who_wait_in_it(slots):
+    """Whoever could do all of a shorter batch waits in the long one; nothing of its length is written out."""
+    design = Design("batch")
+    design.add(Stage("source", 1, 100_000_000))
+    for name in ("join", "a", "b"):
+        design.add(Stage(name, Repeat.of([1], 100_000_000), 100_000_000))
+    design.connect("source", "join", Fifo("in", slots))
+    for ends in (("join", "a"), ("a", "b"), ("b", "join")):
+        design.connect(*ends, Fifo("".join(ends), 4))
+    with pytest.raises(DeadlockError) as caught:
+        simulate(design)
+    assert str(caught.value) == (
+        f"batch: deadlock: source waits at firing {slots} for room in in; join waits at firing 0 for tokens in bjoin; "
+        "a waits at firing 0 for tokens in joina; b waits at firing 0 for tokens in ab"
+    )
 
 
 def fast_cycles(design):
