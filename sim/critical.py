@@ -9,10 +9,8 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-import numpy as np
-
-from sim.graph import Design, Stage
-from sim.rates import expand
+from sim.graph import Design
+from sim.rates import by_lane
 from sim.timeline import Table, Timeline, enables, frees
 
 
@@ -59,7 +57,7 @@ class _Walk:
         self.sinks = {edge.fifo.name: frees(self.design, edge) for edge in self.design.edges}
         self.inputs = {name: self.design.inputs(name) for name in self.design.stages}
         self.outputs = {name: self.design.outputs(name) for name in self.design.stages}
-        self.service = {name: _rows(stage) for name, stage in self.design.stages.items()}
+        self.service = {name: by_lane(stage.service, stage.firings) for name, stage in self.design.stages.items()}
         self.cycles: Counter[str] = Counter()
         self.full: Counter[str] = Counter()
 
@@ -120,8 +118,3 @@ def _lane(row: Table, lane: int, lanes: int) -> int:
     if len(row) == 1:
         return 0
     return int(row.argmax()) if lanes == 1 else lane
-
-
-def _rows(stage: Stage) -> int | Table:
-    service = expand(stage.service, stage.firings)
-    return service.astype(np.int64).reshape(stage.firings, -1) if isinstance(service, np.ndarray) else int(service)

@@ -70,6 +70,14 @@ def expand(rate: Rate, firings: int) -> int | IntArray:
     return rate.expand() if isinstance(rate, Repeat) else rate
 
 
+def by_lane(rate: Rate, firings: int) -> int | IntArray:
+    """`rate` as an int, or as int64 `[firings, lanes]` (`[firings, 1]` where lanes do not differ)."""
+    plain = expand(rate, firings)
+    if not isinstance(plain, np.ndarray):
+        return int(plain)
+    return (plain if plain.ndim == 2 else plain[:, None]).astype(np.int64)
+
+
 def bounds(rate: Rate) -> tuple[int, int]:
     """Smallest and largest value that occurs."""
     if isinstance(rate, Repeat):

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sim.graph import Design, Edge
-from sim.rates import Rate, expand, total
+from sim.rates import Rate, by_lane, expand, total
 
 Table = npt.NDArray[np.int64]
 
@@ -82,9 +82,7 @@ class Timeline:
         before = np.zeros_like(releases)
         before[1:] = releases[:-1]
         ready = starts if unit.claim == "release" else np.maximum(before, self.ready(stage))
-        service = expand(self.stepped.stages[stage].service, len(starts))
-        if isinstance(service, np.ndarray):
-            service = service.reshape(len(starts), -1)
+        service = by_lane(self.stepped.stages[stage].service, len(starts))
         starved = self._sum(ready - before, stage)
         blocked = self._sum(starts - ready + (releases - starts - service), stage)
         busy = total(unit.service, unit.firings, unit.lanes)
@@ -151,6 +149,34 @@ class Timeline:
             return int(rows.sum())
         cut, period = self.splice.cut[stage], self.splice.period[stage]
         return int(rows.sum()) + int(rows[cut - period : cut].sum()) * (self.splice.skip[stage] // period)
+
+
+class Closed(Timeline):
+    """A timeline without the events between its ends, for runs of more events than fit in memory.
+
+    Cycles and shares are kept, and of each stage the first start and the last release.
+    """
+
+    def __init__(self, line: Timeline) -> None:
+        self.design, self.stepped, self.splice, self.cycles = line.design, line.stepped, line.splice, line.cycles
+        stages = line.design.stages
+        self._shares = {name: line.shares(name) for name in stages}
+        self._first = {name: line.start(name, 0) for name, stage in stages.items() if stage.firings}
+        self._last = {name: line.release(name, stage.firings - 1) for name, stage in stages.items() if stage.firings}
+
+    def start(self, stage: str, firing: int) -> Any:
+        """Of firing 0 only."""
+        assert firing == 0, "a closed timeline has no other starts"
+        return self._first[stage]
+
+    def release(self, stage: str, firing: int) -> Any:
+        """Of the last firing only."""
+        assert firing == self.design.stages[stage].firings - 1, "a closed timeline has no other releases"
+        return self._last[stage]
+
+    def shares(self, stage: str) -> Shares:
+        """As counted before the events were dropped."""
+        return self._shares[stage]
 
 
 def moved(rate: Rate, firings: int) -> Table:

@@ -13,7 +13,7 @@ import numpy as np
 from sim import fast
 from sim.errors import InputError
 from sim.plan import Plan
-from sim.rates import expand
+from sim.rates import by_lane
 from sim.timeline import Table, Timeline
 
 MOST_EVENTS = 3_000_000
@@ -86,8 +86,7 @@ def _marks(line: Timeline, stage: str, lane: int) -> Table:
     if unit.claim == "start":
         before = np.concatenate([[0], releases[:-1]])
         ready = np.maximum(before, line.ready(stage)[:, lane])
-    service = expand(unit.service, unit.firings)
+    service = by_lane(unit.service, unit.firings)
     if isinstance(service, np.ndarray):
-        service = service.astype(np.int64).reshape(unit.firings, -1)
         service = service[:, lane if service.shape[1] > 1 else 0]
     return np.stack([ready, starts, starts + service, releases], axis=1)

@@ -1,5 +1,6 @@
 """EIE: timing against the recurrence and by hand, numbers three ways, counts by a loop, capacity, accounting."""
 
+import json
 from itertools import pairwise
 
 import numpy as np
@@ -9,13 +10,14 @@ from hypothesis import strategies as st
 
 from archs import eie
 from archs.eie import capacity, model, program
-from sim import verdict
+from sim import tracefile, verdict
 from sim.errors import InputError
 from sim.run import simulate
 from tapeout import run
 from workloads import generate
 from workloads.execute import execute
 from workloads.formats.sparse import Sparse
+from workloads.load import Workload
 from workloads.network import Layer, Network
 from workloads.ops import Conv, Flatten, Linear, Relu
 
@@ -218,3 +220,20 @@ def test_a_convolution_as_matrix_vector_products(groups):
     real = execute(net, x)["fc"]
     assert np.abs(computed.outputs["fc"] * computed.scales["fc"] - real).max() < 0.02 * np.abs(real).max()
     assert "conv" in eie.skips(eie.SPEC(), net) and not eie.skips(spec, net)
+
+
+@pytest.mark.parametrize("bias", [False, True])
+def test_vectors_of_zeros_broadcast_nothing_but_the_bias(bias, tmp_path):
+    """One image of zeros beside another: no cycles, or those of the bias column behind an idle scan."""
+    net = network(np.random.default_rng(2), [20, 6, 5], 0.5, bias)
+    x = np.stack([np.zeros(20), np.ones(20)]).astype(np.float32)
+    work = Workload("net", net, {"x": x}, "here", "")
+    result = run("eie", work, settings={"pes": 4}, check=True)
+    scan, push_to_read, entries, last_entry_to_end = 5 + 1, 2, 2, 5  # 6 biases over 4 PEs
+    cycles = scan + push_to_read + entries + last_entry_to_end if bias else 0
+    assert simulate(result.plan[0].design).cycles == cycles
+    assert result.data["checks"] == {"engines_equal": True, "accesses_equal": True, "values_equal": True}
+    none = run("eie", Workload("net", net, {"x": x[:1] * 0}, "here", ""), settings={"pes": 4})
+    assert none.total["cycles"] == 0 or bias
+    tracefile.write(tmp_path / "trace.json", none.plan, none.timelines)
+    assert json.loads((tmp_path / "trace.json").read_text())["traceEvents"]
