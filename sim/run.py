@@ -12,11 +12,15 @@ from sim.errors import DesignError
 from sim.graph import Design
 from sim.plan import Array, Behaviour, Machine, Phase, Plan
 from sim.result import Request, Result, assemble
-from sim.timeline import Timeline
+from sim.timeline import Closed, Timeline
 
 Engine = Literal["fast", "des"]
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, and how many of how many steps are."""
+
+
+KEPT_EVENTS = 50_000_000
+"""Firings of one run whose times (16 bytes each) are kept after it; of later phases only what a result needs."""
 
 
 def simulate(design: Design, engine: Engine = "fast", values: "object | None" = None) -> Timeline:
@@ -68,7 +72,7 @@ def execute(
     with _timed(walls, "build"):
         plan: Plan = arch.build(spec, network, seen)
     with _timed(walls, "engine"):
-        timelines = _simulated(plan, request.engine, progress)
+        timelines = _simulated(plan, request.engine, request.check, progress)
         steady = [_steady(phase, line) for phase, line in zip(plan, timelines, strict=True)]
     if request.check:
         small = computed is not None and computed.counts is not None and hasattr(arch, "values")
@@ -124,11 +128,15 @@ def _timed(walls: dict[str, float], name: str) -> Iterator[None]:
     walls[name] = time.perf_counter() - began
 
 
-def _simulated(plan: Plan, engine: Engine, progress: Progress) -> list[Timeline]:
-    lines = []
+def _simulated(plan: Plan, engine: Engine, whole: bool, progress: Progress) -> list[Timeline]:
+    """Every phase's timeline; beyond KEPT_EVENTS those of single images are closed, unless all are needed `whole`."""
+    lines: list[Timeline] = []
+    events = 0
     for n, phase in enumerate(plan):
         progress(phase.name, n, len(plan))
-        lines.append(simulate(phase.design, engine))
+        line = simulate(phase.design, engine)
+        events += sum(stage.firings * stage.lanes for stage in phase.design.stages.values())
+        lines.append(line if whole or phase.sink or events <= KEPT_EVENTS else Closed(line))
     return lines
 
 

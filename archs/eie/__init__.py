@@ -44,8 +44,8 @@ SPEC = EieSpec
 ENERGY = Path(__file__).with_name("energy.yaml")
 VALUES = ("weight_bits",)
 ENCODING = ("weight_bits", "index_bits", "pes")
-MOST_FIRINGS = 300_000_000
-"""Each is a start and a release of 8 bytes until the run is over."""
+MOST_FIRINGS = 4_000_000_000
+"""Each is a service of one byte or two until the run is over."""
 SMALL = 40_000
 """Accesses (entries and empty columns) up to which the loop datapath runs too, to count them."""
 

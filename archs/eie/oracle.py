@@ -14,13 +14,14 @@ def linear(matrix: Matrix, scales: Scales, activations: Array) -> Array:
     sparse = matrix.sparse
     weights = np.rint(sparse.codebook.astype(np.float64) * 2.0**scales.weight).astype(np.int64)
     bias = np.clip(np.rint(matrix.bias_values.astype(np.float64) * 2.0**scales.bias), -32768, 32767).astype(np.int64)
-    results = np.zeros((len(activations), sparse.matrix_shape[0]), np.int64)
-    for result, vector in zip(results, activations, strict=True):
-        for column in np.nonzero(vector)[0]:
-            at = slice(sparse.pointers[column], sparse.pointers[column + 1])
-            rows = sparse.rows[at]
-            terms = np.floor_divide(weights[sparse.codes[at]] * int(vector[column]), 2**scales.shift)
-            result[rows] = np.clip(result[rows] + terms, -32768, 32767)
-        if bias.size:
-            result[:] = np.clip(result + np.floor_divide(bias * scales.one, 2**scales.shift), -32768, 32767)
-    return results.astype(np.int32)
+    sums = np.zeros((sparse.matrix_shape[0], len(activations)), np.int64)
+    values = np.asarray(activations, np.int64)
+    for column in np.flatnonzero(values.any(axis=0)):
+        at = slice(sparse.pointers[column], sparse.pointers[column + 1])
+        rows, mine = sparse.rows[at], np.flatnonzero(values[:, column])
+        terms = np.floor_divide(np.multiply.outer(weights[sparse.codes[at]], values[mine, column]), 2**scales.shift)
+        touched = np.ix_(rows, mine) if len(mine) < len(values) else rows
+        sums[touched] = np.clip(sums[touched] + terms, -32768, 32767)
+    if bias.size:
+        sums = np.clip(sums + np.floor_divide(bias * scales.one, 2**scales.shift)[:, None], -32768, 32767)
+    return sums.T.astype(np.int32)
