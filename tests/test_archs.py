@@ -17,7 +17,7 @@ import archs
 from sim.errors import InputError
 from sim.result import SCHEMA_FILE, Request, Result, Source
 from sim.run import execute
-from tapeout import scaffold
+from tapeout import scaffold, session
 from tapeout.session import digest, filled
 from workloads.generate import generator, sparse
 from workloads.load import load
@@ -191,3 +191,11 @@ def test_new_arch_writes_nothing_over_anything(tmp_path: Path) -> None:
     assert sum(path.name == "__init__.py" for path in files) == 1
     with pytest.raises(InputError, match="exists already"):
         scaffold.write("mine", tmp_path)
+
+
+@pytest.mark.parametrize("arch", ["eie", "yodann", "fused"])
+def test_a_run_too_long_to_keep_its_events_gives_the_same_result(arch: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Timelines closed as soon as they are made: cycles, stalls and latency are those of whole ones."""
+    whole = session.run(arch, "lenet5-binary", batch=2)
+    monkeypatch.setattr("sim.run.KEPT_EVENTS", 0)
+    assert session.run(arch, "lenet5-binary", batch=2).to_json() == whole.to_json()
