@@ -119,31 +119,32 @@ def _scalar(scan: Array) -> int | Array:
     return 1 if len(scan) == 0 or (scan.max() == 1) else scan.astype(np.uint16 if scan.max() < 65536 else np.int64)
 
 
-def _visits(pointers: Array, columns: Array, per_row: int) -> tuple[Array, int, int, int]:
-    """What the PEs do with the broadcast columns, from their pointers.
+def _services(length: Array, columns: Array) -> tuple[Array, int, int]:
+    """Cycles of each PE for each broadcast column, entries of all, and how many columns were empty in a PE."""
+    entries = length[columns]
+    service = np.maximum(entries, entries.dtype.type(1))
+    total = int(entries.sum(dtype=np.int64))
+    return service, total, int(service.sum(dtype=np.int64)) - total
 
-    Cycles of each PE for each (one for an empty column), entries of all, how many columns were empty in a PE, and rows
-    read from the sparse-matrix SRAMs: one whenever an entry lies in another row than the one latched.
-    """
-    service = np.empty((len(columns), pointers.shape[1]), np.uint16)
+
+def _row_reads(matrix: Matrix, columns: Array, per_row: int) -> int:
+    """Rows read from all sparse-matrix SRAMs: one whenever an entry lies in another row than the one latched."""
     shift = per_row.bit_length() - 1 if per_row & (per_row - 1) == 0 else -1
-    return service, *(int(count) for count in _visit(pointers, columns, per_row, shift, service))
+    return int(_count_rows(matrix.pointers, columns, per_row, shift))
 
 
 @jit
-def _visit(pointers: Array, columns: Array, per_row: int, shift: int, service: Array) -> tuple[int, int, int]:
+def _count_rows(pointers: Array, columns: Array, per_row: int, shift: int) -> int:
     """`shift` is the binary logarithm of a power of two `per_row`, else negative: a division costs as much as the rest."""
-    entries, empty, reads = 0, 0, 0
-    latched = np.full(pointers.shape[1], -1, np.int32)
-    for j in range(len(columns)):
-        firsts, ends = pointers[columns[j]], pointers[columns[j] + 1]
-        for pe in range(len(latched)):
-            first, count = firsts[pe], ends[pe] - firsts[pe]
-            low = first >> shift if shift >= 0 else first // per_row
-            high = (ends[pe] - 1) >> shift if shift >= 0 else (ends[pe] - 1) // per_row
-            entries += count
-            empty += count == 0
-            reads += (high - low + (low != latched[pe])) * (count > 0)
-            latched[pe] = high if count > 0 else latched[pe]
-            service[j, pe] = max(count, 1)
-    return entries, empty, reads
+    reads = 0
+    for pe in range(len(pointers)):
+        latched = -1
+        mine = pointers[pe]
+        for j in range(len(columns)):
+            first, end = mine[columns[j]], mine[columns[j] + 1]
+            if end > first:
+                low = first >> shift if shift >= 0 else first // per_row
+                high = (end - 1) >> shift if shift >= 0 else (end - 1) // per_row
+                reads += high - low + (low != latched)
+                latched = high
+    return reads

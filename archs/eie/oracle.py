@@ -1,6 +1,7 @@
 """The same numbers from the plain integers: no streams, no PEs, no runs. Written apart from the datapath.
 
-The order of additions is the machine's (columns ascending, bias last), because 16-bit saturation depends on it.
+The order of additions is the machine's (columns ascending, bias last), because 16-bit saturation depends on it. All
+vectors go through a column together; one whose activation is zero there adds nothing.
 """
 
 import numpy as np
