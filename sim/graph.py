@@ -33,6 +33,10 @@ import numpy as np
 from sim.errors import DesignError, nearest
 from sim.rates import Counts, Rate, Repeat, Total, bounds, total
 
+LONGEST = 2**61
+TOO_LONG = "allowed: 2**61 cycles together"
+"""Times are 64-bit integers."""
+
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Stage:
@@ -134,18 +138,25 @@ class Design:
 
     def _check_stage(self, stage: Stage) -> None:
         where = f"{self.name}: stage {stage.name}"
+        _check_whole(where, {"firings": stage.firings, "lanes": stage.lanes})
         if stage.firings < 0 or stage.lanes < 1:
             raise DesignError(f"{where}: needs firings >= 0 and lanes >= 1, found {stage.firings} and {stage.lanes}")
         if stage.claim not in ("release", "start"):
             raise DesignError(f"{where}: claim is {stage.claim!r}; allowed: release, start")
-        _check_rate(f"{where}: service", stage.service, stage.firings, stage.lanes)
+        most = _check_rate(f"{where}: service", stage.service, stage.firings, stage.lanes)
+        if most * stage.firings >= LONGEST:
+            raise DesignError(f"{where}: {stage.firings} services of up to {most} cycles; {TOO_LONG}")
         for action, counts in stage.activity.items():
-            if not isinstance(counts, Total):
+            if isinstance(counts, Total):
+                if counts.count < 0:
+                    raise DesignError(f"{where}: activity {action}: {counts.count} is negative")
+            else:
                 _check_rate(f"{where}: activity {action}", counts, stage.firings, stage.lanes)
 
     def _check_fifo(self, edge: Edge) -> None:
         fifo, src, dst = edge.fifo, self.stages[edge.src], self.stages[edge.dst]
         where = f"{self.name}: FIFO {fifo.name}"
+        _check_whole(where, {name: getattr(fifo, name) for name in ("depth", "initial", "latency", "credit")})
         if fifo.depth < 1 or not 0 <= fifo.initial <= fifo.depth or fifo.latency < 0 or fifo.credit < 0:
             raise DesignError(
                 f"{where}: needs depth >= 1, 0 <= initial <= depth, latency and credit >= 0, found depth "
@@ -157,8 +168,20 @@ class Design:
         _check_rate(f"{where}: consume", fifo.consume, dst.firings, 1)
 
 
-def _check_rate(where: str, rate: Rate, firings: int, lanes: int) -> None:
-    """A rate must be whole, not negative, and as long as its stage fires; only services and counts differ by lane."""
+def _check_whole(where: str, numbers: Mapping[str, int]) -> None:
+    """Counts and cycles are integers, whatever the caller's types say."""
+    for name, number in numbers.items():
+        if not isinstance(number, int | np.integer) or isinstance(number, bool):
+            raise DesignError(f"{where}: {name} is {number!r}; allowed: an int")
+
+
+def _check_rate(where: str, rate: Rate, firings: int, lanes: int) -> int:
+    """A rate must be whole, not negative, and as long as its stage fires; only services and counts differ by lane.
+
+    Returns its largest value.
+    """
+    if isinstance(rate, Repeat) and rate.times < 0:
+        raise DesignError(f"{where}: {rate.times} repetitions; allowed: 0 or more")
     parts = (rate.head, rate.body, rate.tail) if isinstance(rate, Repeat) else (rate,)
     for part in parts:
         if isinstance(part, np.ndarray):
@@ -170,5 +193,7 @@ def _check_rate(where: str, rate: Rate, firings: int, lanes: int) -> None:
             raise DesignError(f"{where}: {part!r}; allowed: an int, an int array or a Repeat")
     if not isinstance(rate, int | np.integer) and len(rate) != firings:
         raise DesignError(f"{where}: {len(rate)} rows for {firings} firings")
-    if bounds(rate)[0] < 0:
-        raise DesignError(f"{where}: {bounds(rate)[0]} is negative")
+    least, most = bounds(rate)
+    if least < 0:
+        raise DesignError(f"{where}: {least} is negative")
+    return most

@@ -30,6 +30,8 @@ def simulate(design: Design, engine: Engine = "fast", values: "object | None" = 
     breaks its contract, DeadlockError where it cannot finish.
     """
     design.check()
+    if engine not in ("fast", "des"):
+        raise DesignError(f"{design.name}: engine is {engine!r}; allowed: fast, des")
     if engine == "des":
         from sim import des
 
