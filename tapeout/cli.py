@@ -126,6 +126,9 @@ def compare(
     boundary: Annotated[str, typer.Option(metavar="core|chip|system", help="What energy counts.")] = "system",
     scaling: Annotated[str, typer.Option(metavar="raw|classical|stillmaker", help="Between processes.")] = "raw",
     timing_only: Annotated[bool, typer.Option("--timing-only", help="Leave out the numbers (artifacts only).")] = False,
+    products: Annotated[
+        int | None, typer.Option(help="Products of a matrix and a vector that convolutions may become on EIE.", min=0)
+    ] = None,
     out: Out = None,
     as_json: Json = False,
 ) -> None:
@@ -136,7 +139,8 @@ def compare(
     tables = []
     with progress() as told:
         for name in workloads:
-            tables.append(contest.compare(name, on or [], batch, timing_only, rate, boundary, scaling, told))
+            most = contest.MOST_PRODUCTS if products is None else products
+            tables.append(contest.compare(name, on or [], batch, timing_only, rate, boundary, scaling, told, most))
     if out:
         for name, found in zip(workloads, tables, strict=True):
             for path in comparison.save(found, out, Path(name).stem):

@@ -5,8 +5,8 @@ What a machine cannot exploit is expanded here (products as convolutions, convol
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import cache
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from math import prod
 
 import archs
@@ -25,9 +25,8 @@ Progress = Callable[[str, int, int], None]
 Settings = Mapping[str, object]
 WORD_BITS = 16
 """Width of an activation on the link of a machine that prices no link."""
-MOST_PRODUCTS = 2_000
-"""Matrix-vector products an image up to which a convolution is simulated as products."""
-PRODUCT_IMAGES = 20
+MOST_PRODUCTS = 12_800
+"""Matrix-vector products up to which convolutions are simulated as products: 20 images of LeNet-5, 3 of AlexNet."""
 TASK_IMAGES, ARTIFACT_IMAGES = 200, 2
 
 
@@ -48,6 +47,17 @@ class Plan:
     name: str
     artifact: str
     shares: tuple[Share, ...]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Round:
+    """How the plans of one comparison run. `done`: what ran already, since mixed plans repeat shares of others."""
+
+    images: int
+    timing_only: bool
+    products: int
+    progress: Progress
+    done: dict[tuple[str, str, str], tuple[Result, str]] = field(default_factory=dict)
 
 
 FC_AS_CONV = Share("", "convolutions", {}, "fully connected layers as convolutions over one position")
@@ -90,6 +100,7 @@ def compare(
     boundary: str,
     scaling: str,
     progress: Progress,
+    most_products: int = MOST_PRODUCTS,
 ) -> Comparison:
     """Table A where `name` is a task (each machine its best variant), else table B (that artifact on every machine)."""
     if boundary not in BOUNDARIES:
@@ -105,16 +116,16 @@ def compare(
         title = f"A: same task ({name})"
         said = f"Task {name}, {images} held-out images; every machine on the variant trained for it."
     else:
-        images, todo = batch or ARTIFACT_IMAGES, plans(name, on)
+        images, todo = batch or ARTIFACT_IMAGES, plans(name, on, batch or ARTIFACT_IMAGES)
         title = f"B: same numbers ({name})"
         said = f"One artifact, {name}: the same numbers everywhere unless a note says otherwise."
-    entries = list(_entries(todo, images, timing_only, progress))
+    entries = list(_entries(todo, Round(images, timing_only, most_products, progress)))
     return Comparison(title, entries, boundary, rule, rate, (said,))
 
 
-def plans(workload: str, on: Sequence[str] = ()) -> tuple[Plan, ...]:
+def plans(workload: str, on: Sequence[str] = (), images: int = 1) -> tuple[Plan, ...]:
     """The ways in which our machines can run one artifact."""
-    network = read(workload, 1).network
+    network = read(workload, images).network
     convs = any(isinstance(layer.op, Conv) for layer in network.layers)
     linear = any(isinstance(layer.op, Linear) for layer in network.layers)
     found = [plan for machine in (on or defaults()) for plan in _ways(machine, workload, convs, linear)]
@@ -151,37 +162,47 @@ def _mixed(machine: str, workload: str, expanded: str = "") -> Plan:
     return Plan(f"{machine} + eie", workload, (Share(machine, "", {}, expanded), Share("eie")))
 
 
-def _entries(todo: Sequence[Plan], batch: int, timing_only: bool, progress: Progress) -> Iterator[Entry]:
+def _entries(todo: Sequence[Plan], how: Round) -> Iterator[Entry]:
     for n, plan in enumerate(todo):
-        progress(plan.name, n, len(todo))
+        how.progress(plan.name, n, len(todo))
         try:
-            network = read(plan.artifact, batch).network
+            network = read(plan.artifact, how.images).network
             macs = sum(network.macs(layer.name) for layer in network.layers)
-            yield Entry(plan.name, plan.artifact, macs, _run(plan, batch, timing_only))
+            yield Entry(plan.name, plan.artifact, macs, _run(plan, how))
         except SimError as error:
             yield Entry(plan.name, plan.artifact, 0, refused=str(error))
 
 
-def _run(plan: Plan, batch: int, timing_only: bool) -> tuple[Part, ...]:
+def _run(plan: Plan, how: Round) -> tuple[Part, ...]:
     """Every share of a plan; each machine runs the layers it takes, and two never the same one."""
     parts, taken = [], set[str]()
     for share in plan.shares:
-        if not hasattr(archs.find(share.machine.partition(":")[0]), "SPEC"):
-            raise InputError("this machine has no model yet", where=share.machine)
-        work = form(plan.artifact, share.form, batch)
-        if timing_only:
-            _check_binary(share.machine, work.network)
-        result, needed = _first(share, work, timing_only)
-        mine = ran(result)
+        part, mine = _part(plan.artifact, share, how)
         if mine & taken:
             raise InputError(f"two machines ran {', '.join(sorted(mine & taken))}", where=plan.name)
         taken |= mine
-        bits = patch_bits(work.network, mine) if share.form == "products" else link_bits(work.network, mine)
-        parts.append(Part(share.machine, result, "; ".join(word for word in (share.expanded, needed) if word), bits))
+        parts.append(part)
     return tuple(parts)
 
 
-def _first(share: Share, work: Workload, timing_only: bool) -> tuple[Result, str]:
+def _part(artifact: str, share: Share, how: Round) -> tuple[Part, set[str]]:
+    """One machine's part, and the layers it ran."""
+    if not hasattr(archs.find(share.machine.partition(":")[0]), "SPEC"):
+        raise InputError("this machine has no model yet", where=share.machine)
+    work = form(artifact, share.form, how.images, how.products)
+    if how.timing_only:
+        _check_binary(share.machine, work.network)
+    key = artifact, share.machine, share.form
+    if key not in how.done:
+        result, needed = _first(share, work, how)
+        how.done[key] = replace(result, plan=(), timelines=()), needed  # events of large networks are gigabytes
+    result, needed = how.done[key]
+    mine = ran(result)
+    bits = patch_bits(work.network, mine) if share.form == "products" else link_bits(work.network, mine)
+    return Part(share.machine, result, "; ".join(word for word in (share.expanded, needed) if word), bits), mine
+
+
+def _first(share: Share, work: Workload, how: Round) -> tuple[Result, str]:
     """The result under the first of the machine's settings that takes the workload, and what that was needed for.
 
     The last refusal stands.
@@ -189,12 +210,19 @@ def _first(share: Share, work: Workload, timing_only: bool) -> tuple[Result, str
     *others, last = TAKES.get(share.machine.partition(":")[0], (({}, ""),))
     for settings, said in others:
         try:
-            chosen = {**settings, **share.settings}
-            return session.run(share.machine, work, settings=chosen, timing_only=timing_only), said
+            return _simulated(share, work, settings, how), said
         except InputError:
             continue
     settings, said = last
-    return session.run(share.machine, work, settings={**settings, **share.settings}, timing_only=timing_only), said
+    return _simulated(share, work, settings, how), said
+
+
+def _simulated(share: Share, work: Workload, settings: Settings, how: Round) -> Result:
+    def told(what: str, done: int, steps: int) -> None:
+        how.progress(f"{work.name} on {share.machine}: {what}", done, steps)
+
+    chosen = {**settings, **share.settings}
+    return session.run(share.machine, work, settings=chosen, timing_only=how.timing_only, progress=told)
 
 
 def _check_binary(machine: str, network: Network) -> None:
@@ -208,26 +236,32 @@ def _check_binary(machine: str, network: Network) -> None:
             raise InputError(f"{layer.name}: its weights are not binary", where=machine)
 
 
-@cache
-def read(name: str, batch: int) -> Workload:
+@lru_cache(maxsize=1)
+def read(name: str, images: int) -> Workload:
     """A workload, read once for all machines."""
-    return load(name, 0, batch)
+    return load(name, 0, images)
 
 
-@cache
-def form(name: str, how: str, batch: int) -> Workload:
-    """The workload as it is, as convolutions, or (for a machine that lowers them itself) as products over patches."""
+@lru_cache(maxsize=3)
+def form(name: str, how: str, images: int, most_products: int = MOST_PRODUCTS) -> Workload:
+    """The workload as it is, as convolutions, or (for a machine that lowers them itself) as products over patches.
+
+    As products there may be fewer images: no more than make `most_products`.
+    """
+    work = read(name, images)
     if how == "convolutions":
-        return lower.convolutions(read(name, batch))
+        return lower.convolutions(work)
     if how != "products":
-        return read(name, batch)
-    count = products(read(name, 1).network)
-    if count > MOST_PRODUCTS:
+        return work
+    count = products(work.network)
+    if count > most_products:
         raise InputError(
-            f"not run: {count:,} matrix-vector products an image once its convolutions are products; "
-            f"up to {MOST_PRODUCTS:,} are simulated"
+            f"not run: {count:,} matrix-vector products an image once its convolutions are products (minutes, gigabytes); "
+            f"--products {count} runs them"
         )
-    return read(name, min(batch, PRODUCT_IMAGES))
+    some = slice(most_products // count if count else None)
+    inputs = {name: array[some] for name, array in work.inputs.items()}
+    return replace(work, inputs=inputs, labels=None if work.labels is None else work.labels[some])
 
 
 def ran(result: Result) -> set[str]:

@@ -14,7 +14,7 @@ from reports.compare import Comparison
 from reports.entries import Entry, Part
 from sim.errors import InputError
 from sim.result import Result
-from tapeout import contest
+from tapeout import contest, session
 from tapeout.cli import app
 
 STATIC = {"eie": "clock", "fused": "device"}
@@ -144,9 +144,29 @@ def test_mixed_plans_cover_every_layer_once() -> None:
     assert "fused + eie" in names and "eie, products only" in names
 
 
-def test_many_products_are_not_simulated_and_said_so() -> None:
-    with pytest.raises(InputError, match="not run: 4,261 matrix-vector products"):
-        contest.form("alexnet-han2015", "products", 1)
+def test_many_products_are_not_simulated_and_the_way_to_run_them_is_said() -> None:
+    with pytest.raises(InputError, match=r"not run: 137,788 matrix-vector products .*--products 137788 runs them"):
+        contest.form("vgg16-han2015", "products", 1)
+    with pytest.raises(InputError, match="--products 640"):
+        contest.form("lenet5-shared4", "products", 50, 600)
+
+
+def test_products_are_of_as_many_images_as_the_limit_allows() -> None:
+    work = contest.form("lenet5-shared4", "products", 50, 2000)
+    assert work.labels is not None
+    assert {len(array) for array in work.inputs.values()} == {len(work.labels)} == {3}
+
+
+def test_a_mixed_plan_takes_what_ran_already(monkeypatch: pytest.MonkeyPatch) -> None:
+    ran: list[str] = []
+    real = session.run
+    monkeypatch.setattr(
+        contest.session, "run", lambda arch, *rest, **more: ran.append(arch) or real(arch, *rest, **more)
+    )
+    found = tapeout.compare("lenet5-binary", batch=1, timing_only=True)
+    assert ran.count("eie") == 2, "its products alone, and everything as products; not once more for a mixed plan"
+    assert [len(entry.parts) for entry in found.entries if entry.name == "fused + eie"] == [2]
+    assert all(not part.result.timelines for entry in found.entries for part in entry.parts)
 
 
 @pytest.mark.parametrize(
