@@ -19,7 +19,7 @@ from workloads.execute import execute
 from workloads.formats.sparse import Sparse
 from workloads.load import Workload
 from workloads.network import Layer, Network
-from workloads.ops import Conv, Flatten, Linear, Relu
+from workloads.ops import Conv, ConvTranspose, Flatten, Linear, Pool, Relu
 
 
 def network(rng, sizes, density=0.3, bias=True):
@@ -77,6 +77,14 @@ def test_cycles_are_those_of_the_recurrence(pes, ring, rows, columns, bias, seed
         scan = bubbles(vector, pes, bias)
         assert model.broadcast(matrix, vector, pes).scan.tolist() == scan
         assert simulate(phase.design).cycles == recurrence(matrix.length[sent].tolist(), scan, ring - 1)
+
+
+def test_a_column_of_more_entries_than_16_bits_count():
+    weight = Sparse.encode(np.ones((70_000, 1)), 15)
+    net = Network("long", {"x": (1,)}, [Layer("fc", Linear(70_000, False), ("x",), {"weight": weight})])
+    result = run("eie", net, inputs={"x": np.ones((1, 1))}, settings={"pes": 1})
+    assert result.layers[0]["cycles"] == 1 + 1 + 70_000 + 6 - 1  # pushed, seen by the pointer read, served, written
+    assert result.layers[0]["macs_useful"] == 70_000
 
 
 def test_three_columns_by_hand():
@@ -237,3 +245,19 @@ def test_vectors_of_zeros_broadcast_nothing_but_the_bias(bias, tmp_path):
     assert none.total["cycles"] == 0 or bias
     tracefile.write(tmp_path / "trace.json", none.plan, none.timelines)
     assert json.loads((tmp_path / "trace.json").read_text())["traceEvents"]
+
+
+def test_what_the_host_does_is_listed():
+    """Every layer that is neither a product nor a ReLU or change of shape on the way is there, with why."""
+    layers = [
+        Layer("up", ConvTranspose(2, (2, 2), bias=False), ("x",)),
+        Layer("pool", Pool("max", (2, 2), (2, 2)), ("up",)),
+        Layer("relu", Relu(), ("pool",)),
+        Layer("flat", Flatten(), ("relu",)),
+        Layer("fc", Linear(3), ("flat",)),
+    ]
+    net = generate.fill(Network("net", {"x": (1, 5, 5)}, layers), 0)
+    result = run("eie", Workload("net", net, {"x": np.ones((1, 1, 5, 5))}, "here", ""), check=True)
+    assert [layer["name"] for layer in result.layers] == ["up", "pool", "fc"]
+    assert result.layers[0]["skipped"] == "convtranspose is not a matrix-vector product"
+    assert result.data["equivalence"]["exact"]

@@ -21,7 +21,7 @@ from sim.plan import Behaviour, Computed, Machine, Phase, Plan
 from sim.timeline import Timeline
 from workloads import execute
 from workloads.network import Network
-from workloads.ops import Conv, Linear, Lstm
+from workloads.ops import Conv, Linear
 from workloads.tensor import Array
 
 __all__ = [
@@ -63,12 +63,12 @@ def _prices() -> EnergyTable:
 
 
 def skips(spec: EieSpec, network: Network) -> dict[str, str]:
-    """Layers with weights that are not matrix-vector products; they run elsewhere, on the way to those that are."""
+    """Layers that are neither matrix-vector products nor done on their way; the host runs them, uncounted."""
     return {
         layer.name: f"{layer.op.kind} is not a matrix-vector product"
         + ("; lower=im2col makes it one per position" if isinstance(layer.op, Conv) else "")
         for layer in network.layers
-        if isinstance(layer.op, Lstm) or (isinstance(layer.op, Conv) and spec.lower == "none")
+        if not isinstance(layer.op, Linear | EXACT) and not (isinstance(layer.op, Conv) and spec.lower == "im2col")
     }
 
 
