@@ -1,5 +1,9 @@
 """What studies are made of: spaces, fronts, importance, the store, networks in shared memory."""
 
+import os
+import platform
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -141,3 +145,27 @@ def test_a_folder_that_is_gone_costs_time_alone(tmp_path: Path) -> None:
         assert sharing.load("neuraltalk-we", 0, 1).name == "neuraltalk-we"
     finally:
         sharing.use("")
+
+
+FAULTS = """
+import resource
+import numpy as np
+from tapeout.explore import memory
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(200):
+        np.ones(100_000)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+thrifty = faults()
+memory.keep()
+faults()
+print(thrifty, faults())
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux") or "glibc" not in platform.libc_ver(), reason="glibc's malloc")
+def test_freed_memory_stays_where_dask_would_give_it_back() -> None:
+    words, setting = [sys.executable, "-c", FAULTS], {"MALLOC_TRIM_THRESHOLD_": "65536"}
+    done = subprocess.run(words, env=os.environ | setting, capture_output=True, text=True, check=True)
+    thrifty, kept = map(int, done.stdout.split())
+    assert thrifty > 200 * 100 and kept < thrifty / 10

@@ -20,7 +20,7 @@ from sim.errors import InputError, SimError
 from sim.plan import Array
 from sim.result import VERSION, Request, Source
 from sim.run import execute
-from tapeout.explore import sharing
+from tapeout.explore import memory, sharing
 from workloads.generate import fill
 from workloads.load import Workload
 
@@ -217,6 +217,7 @@ def chunk(points: Sequence[tuple[str, Point]], folder: str, made_by: str) -> tup
     """
     if made_by and code() != made_by:
         raise InputError("runs another version of this code than the study", where="worker")
+    memory.keep()
     if sharing.use(folder):
         forget()
     began, used = perf_counter(), process_time()
