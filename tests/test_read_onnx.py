@@ -166,6 +166,60 @@ def test_gemm_in_every_form(tmp_path: Path, trans_a: int, trans_b: int, alpha: f
     agrees(tmp_path / "m.onnx", found, {"a": normal(*shape)})
 
 
+def one(op: str, *inputs: str, **attributes: object) -> list[onnx.NodeProto]:
+    return [helper.make_node(op, list(inputs), ["y"], **attributes)]
+
+
+FORMS: dict[str, tuple[list[onnx.NodeProto], dict[str, tuple[int, ...]], dict[str, Array], int, int]] = {
+    "a C for every row": (one("Gemm", "x", "w", "c", beta=2.0), {"x": (3, 6)},
+                          {"w": normal(6, 5), "c": normal(3, 1)}, 17, 90),
+    "outputs asked for": (one("ConvTranspose", "x", "w", strides=[2, 2], output_shape=[10, 8]), {"x": (1, 4, 5, 4)},
+                          {"w": normal(4, 2, 3, 3)}, 17, 1440),
+    "transposed, several items": (one("ConvTranspose", "x", "w", strides=[2, 2]), {"x": (2, 4, 5, 4)},
+                                  {"w": normal(4, 2, 3, 3)}, 17, 2880),
+    "an ellipsis": (one("Einsum", "x", "z", equation="b...d,b...e->b...de"), {"x": (1, 3, 2, 7), "z": (1, 3, 2, 4)},
+                    {}, 17, 168),
+    "a projection": (one("Einsum", "x", "w", equation="abc,cde->abde"), {"x": (1, 3, 6)}, {"w": normal(6, 2, 4)}, 17, 144),
+    "a projection from the left": (one("Einsum", "w", "x", equation="edf,abde->fab"), {"x": (1, 3, 2, 4)},
+                                   {"w": normal(4, 2, 5)}, 17, 120),
+    "attention as one node": (one("Attention", "q", "k", "v", q_num_heads=2, kv_num_heads=2),
+                              {"q": (1, 5, 8), "k": (1, 6, 8), "v": (1, 6, 8)}, {}, 23, 480),
+    "mean and variance": (one("MeanVarianceNormalization", "x", axes=[2, 3]), {"x": (1, 3, 6, 6)}, {}, 13, 0),
+    "groups by channel": (one("GroupNormalization", "x", "g", "b", num_groups=2), {"x": (1, 4, 6, 6)},
+                          {"g": normal(4), "b": normal(4)}, 21, 0),
+    "a range of real numbers": ([helper.make_node("Range", ["a", "b", "c"], ["r"]), *one("Mul", "x", "r")], {"x": (1, 4)},
+                                {"a": np.float32(0.5), "b": np.float32(2.4), "c": np.float32(0.5)}, 17, 0),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_unusual_forms(tmp_path: Path, form: str) -> None:
+    nodes, shapes, constants, opset, macs = FORMS[form]
+    path = tmp_path / "m.onnx"
+    path.write_bytes(model(nodes, shapes, ["y"], constants, opset))
+    found = read_onnx(path, shapes)
+    assert not found.unsupported
+    assert sum(found.network.macs(layer.name) for layer in found.network.layers) == macs
+    agrees(path, found, {name: normal(*shape) for name, shape in shapes.items()})
+
+
+def test_a_projection_by_letters_is_a_linear_layer(tmp_path: Path) -> None:
+    nodes, shapes, constants, opset, _ = FORMS["a projection"]
+    (tmp_path / "m.onnx").write_bytes(model(nodes, shapes, ["y"], constants, opset))
+    assert "linear" in {layer.op.kind for layer in read_onnx(tmp_path / "m.onnx").network.layers}
+
+
+def test_what_follows_a_foreign_operator_is_read_where_the_file_declares_its_shape(tmp_path: Path) -> None:
+    nodes = [helper.make_node("Odd", ["x"], ["a"], domain="elsewhere"), *one("MatMul", "a", "w")]
+    made = onnx.load_from_string(model(nodes, {"x": (1, 3)}, ["y"], {"w": normal(3, 2)}))
+    made.opset_import.append(helper.make_opsetid("elsewhere", 1))
+    made.graph.value_info.append(helper.make_tensor_value_info("a", TensorProto.FLOAT, (1, 3)))
+    onnx.save(made, tmp_path / "m.onnx")
+    found = read_onnx(tmp_path / "m.onnx")
+    assert [op for _, op in found.unsupported] == ["Odd"]
+    assert sum(found.network.macs(layer.name) for layer in found.network.layers) == 6
+
+
 @pytest.mark.parametrize("direction", ["forward", "reverse", "bidirectional"])
 @pytest.mark.parametrize("op", ["LSTM", "GRU", "RNN"])
 def test_recurrent_layers(tmp_path: Path, op: str, direction: str) -> None:

@@ -153,17 +153,7 @@ def _read(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> NetworkFile:
     if name.endswith((".yaml", ".yml")):
         return read_network(path)
     if name.endswith(".onnx"):
-        from workloads.read_onnx import read_onnx
-        from workloads.read_qonnx import quantised, read_qonnx
-
-        if quantised(path):
-            try:
-                return _plain(read_qonnx(path), path)
-            except (TypeError, ValueError, LookupError, ArithmeticError, AttributeError) as error:
-                text = " ".join(str(error).split())
-                raise InputError(f"a quantised network that does not fit together: {text}", where=str(path)) from None
-        found = read_onnx(path, shapes)
-        return NetworkFile(found.network, str(path), (), found.approximated, found.unsupported)
+        return _read_onnx(path, shapes)
     if name.endswith((".tar.gz", ".tgz")):
         from workloads.read_bnn_pynq import read_bnn_pynq
 
@@ -181,6 +171,30 @@ def _read(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> NetworkFile:
 
         return _plain(read_scalesim(path), path)
     raise InputError(f"unknown kind of file; allowed: a folder or {', '.join(SUFFIXES)}", where=str(path))
+
+
+def _read_onnx(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> NetworkFile:
+    """A quantised network as whole-number layers where it is a chain of them, any other in real numbers."""
+    from workloads.read_onnx import read_onnx
+    from workloads.read_qonnx import quantised, read_qonnx
+
+    notes = {}
+    if not quantised(path):
+        found = read_onnx(path, shapes)
+    else:
+        from workloads import onnx_quant
+
+        try:
+            return _plain(read_qonnx(path), path)
+        except InputError as error:
+            notes = {
+                error.setting or path.stem: f"computed in real numbers, as no chain of whole numbers: {error.message}"
+            }
+        except (TypeError, ValueError, LookupError, ArithmeticError, AttributeError) as error:
+            text = " ".join(str(error).split())
+            notes = {path.stem: f"computed in real numbers, since its whole numbers do not fit together: {text}"}
+        found = read_onnx(path, shapes, onnx_quant.HANDLERS, onnx_quant.FOREIGN)
+    return NetworkFile(found.network, str(path), (), notes | dict(found.approximated), found.unsupported)
 
 
 def _check_finite(network: Network, path: Path) -> None:

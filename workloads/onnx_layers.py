@@ -53,10 +53,20 @@ def conv_transpose(net: Importer, node: Node) -> None:
         sizes = zip(space, stride, extra, reach(kernel, dilation), outputs, strict=True)
         total = [max(0, s * (n - 1) + e + k - out) for n, s, e, k, out in sizes]
         small, big = tuple(t // 2 for t in total), tuple(t - t // 2 for t in total)
-        padding = big + small if auto == "SAME_LOWER" else small + big
-    bias = {"bias": constant(node, 2, "a bias")} if given(node, 2) is not None else {}
-    op = ops.ConvTranspose(weight.shape[1] * groups, kernel, stride, padding, groups, dilation, extra, bool(bias))
-    net.put(node, op, [_batched(net, x)], {"weight": weight, **bias})
+        padding = small + big if auto == "SAME_UPPER" else big + small
+    params = {"weight": weight}
+    if given(node, 2) is not None:
+        params["bias"] = constant(node, 2, "a bias")
+    biased = "bias" in params
+    if leads(shape_of(x)):
+        op = ops.ConvTranspose(weight.shape[1] * groups, kernel, stride, padding, groups, dilation, extra, biased)
+        net.put(node, op, [net.holder(x)], params)
+        return
+    wide = (0, *padding[:half], 0, *padding[half:])
+    op = ops.ConvTranspose(
+        weight.shape[1] * groups, (1, *kernel), (1, *stride), wide, groups, (1, *dilation), (0, *extra), biased
+    )
+    _items(net, node, op, x, params | {"weight": weight[:, :, None]})
 
 
 def pool(net: Importer, node: Node) -> None:
@@ -128,12 +138,23 @@ def gemm(net: Importer, node: Node) -> None:
         weight = (weight * np.asarray(alpha, weight.dtype)).astype(weight.dtype)
         net.approximate(node, f"alpha = {alpha:g} is multiplied into the weights")
     bias = None if c is None or c.const is None else _row(c.const, len(weight))
-    if c is not None and bias is None:
-        raise NotTaken("a C that is no constant row")
     params: dict[str, Array] = {"weight": weight}
     if bias is not None:
         params["bias"] = bias if beta == 1.0 else (bias * np.asarray(beta, bias.dtype)).astype(bias.dtype)
-    net.put(node, ops.Linear(len(weight), bias is not None), [source], params)
+    op = ops.Linear(len(weight), bias is not None)
+    if c is None or bias is not None:
+        net.put(node, op, [source], params)
+        return
+    made = net.add(node.name, op, [source], shape_of(node.outputs[0]), params=params)
+    net.holders[node.outputs[0].name] = _with_offset(net, node, made, c, beta)
+
+
+def _with_offset(net: Importer, node: Node, made: str, c: Value, beta: float) -> str:
+    """beta C added to a product."""
+    offset = net.holder(c)
+    if beta != 1.0:
+        offset = net.add(f"{node.name}_beta", elementwise.Elementwise("scale", (beta,)), [offset], shape_of(c))
+    return net.add(f"{node.name}_sum", elementwise.Elementwise("add"), [made, offset], shape_of(node.outputs[0]))
 
 
 def _gemm_of_activations(net: Importer, node: Node, source: str, alpha: float, beta: float) -> None:
@@ -150,25 +171,69 @@ def _gemm_of_activations(net: Importer, node: Node, source: str, alpha: float, b
     made = net.add(node.name, ops.Matmul(), [left, right], shape)
     if alpha != 1.0:
         made = net.add(f"{node.name}_alpha", elementwise.Elementwise("scale", (alpha,)), [made], shape)
-    if c is not None:
-        offset = net.holder(c)
-        if beta != 1.0:
-            offset = net.add(f"{node.name}_beta", elementwise.Elementwise("scale", (beta,)), [offset], shape_of(c))
-        made = net.add(f"{node.name}_sum", elementwise.Elementwise("add"), [made, offset], shape)
-    net.holders[node.outputs[0].name] = made
+    net.holders[node.outputs[0].name] = made if c is None else _with_offset(net, node, made, c, beta)
 
 
 def einsum(net: Importer, node: Node) -> None:
-    """Index letters over whole shapes; an ellipsis is not taken."""
-    equation = _text(node, "equation", "").replace(" ", "")
-    if "." in equation:
-        raise NotTaken("an ellipsis")
+    """Index letters over whole shapes; the axes of an ellipsis get letters of their own."""
+    equation = _spelt(_text(node, "equation", "").replace(" ", ""), [len(shape_of(required(node, index)))
+                      for index in range(len(node.inputs))])  # fmt: skip
     if "->" not in equation:
         letters = equation.replace(",", "")
         equation += "->" + "".join(sorted(letter for letter in set(letters) if letters.count(letter) == 1))
     if any(len(set(term)) < len(term) for term in equation.split("->")[0].split(",")):
         raise NotTaken("a diagonal")
+    if len(node.inputs) == 2 and _projected(net, node, equation):
+        return
     net.put(node, ops.Einsum(equation), [net.whole(required(node, index)) for index in range(len(node.inputs))])
+
+
+def _projected(net: Importer, node: Node, equation: str) -> bool:
+    """An einsum that multiplies activations by a constant matrix (its letters summed away, its letters kept) as a linear
+    layer; whether it is one."""
+    left, _, right = equation.partition("->")
+    terms = left.split(",")
+    values = [required(node, 0), required(node, 1)]
+    if values[0].const is not None:
+        terms, values = terms[::-1], values[::-1]
+    (mine, weights), (x, w) = terms, values
+    summed = [letter for letter in mine if letter in weights]
+    kept = [letter for letter in weights if letter not in mine]
+    batch = [letter for letter in mine if letter not in weights]
+    if x.const is not None or w.const is None or not (summed and kept) or {*right} != {*batch, *kept}:
+        return False
+    size = dict(zip(mine, shape_of(x), strict=True)) | dict(zip(weights, shape_of(w), strict=True))
+
+    def sizes(letters: list[str]) -> Shape:
+        return tuple(size[letter] for letter in letters)
+
+    rows, inner = (prod(sizes(batch)), prod(sizes(summed))), [*batch, *summed]
+    matrix = w.const.transpose([weights.index(letter) for letter in [*kept, *summed]]).reshape(-1, rows[1])
+    order = Transpose(tuple(mine.index(letter) for letter in inner))
+    source = net.add(f"{node.name}_order", order, [net.whole(x)], sizes(inner), True)
+    flat = net.add(f"{node.name}_rows", Reshape(rows), [source], rows, True)
+    made = net.add(node.name, ops.Linear(len(matrix), False), [flat], (rows[0], len(matrix)), True, {"weight": matrix})
+    outer = [*batch, *kept]
+    wide = net.add(f"{node.name}_axes", Reshape(sizes(outer)), [made], sizes(outer), True)
+    net.put(node, Transpose(tuple(outer.index(letter) for letter in right)), [wide], name=f"{node.name}_back")
+    return True
+
+
+def _spelt(equation: str, ranks: list[int]) -> str:
+    """An equation with letters for its ellipses; all of them must stand for equally many axes."""
+    if "..." not in equation:
+        return equation
+    left, _, right = equation.partition("->")
+    terms = left.split(",")
+    counts = {rank - len(term) + 3 for term, rank in zip(terms, ranks, strict=True) if "..." in term}
+    if len(counts) > 1:
+        raise NotTaken("ellipses of unlike lengths")
+    free = [letter for letter in "ABCDEFGHIJKLMNOPQRSTUVWXYZ" if letter not in equation]
+    axes = "".join(free[: counts.pop()])
+    if not right:
+        plain = left.replace(",", "").replace(".", "")
+        right = "..." + "".join(sorted(letter for letter in set(plain) if plain.count(letter) == 1))
+    return f"{left.replace('...', axes)}->{right.replace('...', axes)}"
 
 
 def matmul(net: Importer, node: Node) -> None:

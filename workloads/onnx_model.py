@@ -39,9 +39,16 @@ FOLD_VALUES = 1 << 28
 SMALL = 4096
 """Constants up to this size take part in shape inference (they may hold shapes)."""
 
+SCALED = ("QuantizeLinear", "DequantizeLinear")
+REFERENCE = 21
+"""ONNX's reference knows the SCALED operators only in later versions, which take the forms of all earlier ones."""
+
 MOST_BYTES = 2 << 30
 MOST_NODES = 100_000
 PURE_SHAPE = ("Shape", "Size")
+SPELT_OUT = ("Attention", "RotaryEmbedding", "SwiGLU", "LinearAttention", "CausalConvWithState", "MeanVarianceNormalization",
+             "CenterCropPad", "AffineGrid")  # fmt: skip
+"""Operators that are read as ONNX itself defines them by others."""
 GRAPHS = (AttributeProto.GRAPH, AttributeProto.GRAPHS)
 
 
@@ -116,9 +123,20 @@ def _load(path: Path) -> ModelProto:
     _load_external(model, path)
     if model.functions:
         model = inliner.inline_local_functions(model)
+    if any(node.op_type in SPELT_OUT and _core(node) for node in model.graph.node):
+        model = _spelt_out(model)
     if len(model.graph.node) > MOST_NODES:
         raise InputError(f"{len(model.graph.node)} nodes; allowed: {MOST_NODES}")
     return model
+
+
+def _spelt_out(model: ModelProto) -> ModelProto:
+    """SPELT_OUT operators replaced by their definitions, as far as ONNX has one for this version."""
+    named = [("", name) for name in SPELT_OUT]
+    try:
+        return inliner.inline_selected_functions(model, named, inline_schema_functions=True)
+    except (InferenceError, ValidationError, SchemaError, RuntimeError, ValueError, TypeError):
+        return model
 
 
 def _load_external(model: ModelProto, path: Path) -> None:
@@ -177,6 +195,7 @@ class _Folder:
         self.model, self.graph, self.foreign = model, model.graph, foreign
         self.versions = {entry.domain: entry.version for entry in model.opset_import}
         self.values: dict[str, Value] = {}
+        self.declared = {entry.name: entry.type for entry in (*self.graph.value_info, *self.graph.output)}
         self.nodes: list[Node] = []
         self.folded = 0
         self.result = Model(self.graph.name or path.stem, [], {}, self.nodes, Counter())
@@ -295,6 +314,7 @@ class _Folder:
             return
         if not _core(proto):
             self._ask(proto, inputs)
+            self._as_declared(proto)
             return
         known = {name: v for name, v in zip(proto.input, inputs, strict=True) if v is not None}
         kinds = {name: helper.make_tensor_type_proto(v.element, v.shape) for name, v in known.items()}
@@ -311,10 +331,19 @@ class _Folder:
                 ir_version=self.model.ir_version,
             )
         except (InferenceError, ValidationError, SchemaError, RuntimeError, ValueError, TypeError, KeyError):
-            return
+            found = {}
         self._take(found)
         if any(name and self.values[name].shape is None for name in proto.output):
             self._take(self._infer_expanded(proto, kinds))
+        self._as_declared(proto)
+
+    def _as_declared(self, proto: NodeProto) -> None:
+        """Shapes that nothing tells are those that the file declares, where it declares every axis."""
+        source = self.values.get(proto.input[0]) if proto.op_type == "GroupNormalization" else None
+        if source is not None:  # ONNX infers no shape for it, neither by a rule nor from its definition
+            self.values[proto.output[0]].shape, self.values[proto.output[0]].element = source.shape, source.element
+        open_ = {name for name in proto.output if name and self.values[name].shape is None}
+        self._take({name: self.declared[name] for name in open_ & self.declared.keys()})
 
     def _take(self, found: Mapping[str, TypeProto]) -> None:
         """Note the shapes and types that are known whole."""
@@ -375,9 +404,21 @@ class _Folder:
             shape = self._checked(tuple(int(size) for size in inputs[0].const))
             self._become(out, np.broadcast_to(value.reshape(()), shape))
             return True
-        if proto.op_type != "Constant" and out.shape is None:
+        if proto.op_type != "Constant" and out.shape is None and not self._small(proto, inputs):
             return False
         return self._evaluate(proto, inputs)
+
+    @staticmethod
+    def _small(proto: NodeProto, inputs: tuple[Value | None, ...]) -> bool:
+        """Whether a node's numbers are few though ONNX cannot tell its shape: counted, or no more than it reads."""
+        if proto.op_type in ("NonZero", "Compress", "Unique"):
+            return True
+        if proto.op_type != "Range":
+            return False
+        start, limit, step = (
+            float(np.reshape(v.const, -1)[0]) for v in inputs if v is not None and v.const is not None
+        )
+        return bool(step) and (limit - start) / step <= FOLD_VALUES
 
     def _evaluate(self, proto: NodeProto, inputs: tuple[Value | None, ...]) -> bool:
         """Run one node of constants with ONNX's own reference."""
@@ -388,7 +429,8 @@ class _Folder:
         entries = [helper.make_tensor_value_info(n, v.element, v.shape) for n, v in known.items()]
         results = [helper.make_empty_tensor_value_info(name) for name in proto.output if name]
         graph = helper.make_graph([proto], "one", entries, results)
-        model = helper.make_model(graph, opset_imports=list(self.model.opset_import), ir_version=self.model.ir_version)
+        opsets = [helper.make_opsetid("", REFERENCE)] if proto.op_type in SCALED else list(self.model.opset_import)
+        model = helper.make_model(graph, opset_imports=opsets, ir_version=self.model.ir_version)
         try:
             arrays = ReferenceEvaluator(model).run(None, {n: v.const for n, v in known.items()})
         except Exception:  # the reference raises whatever its numpy raises; the node then stays a node

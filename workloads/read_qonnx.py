@@ -122,7 +122,15 @@ class _Reader:
 
     def _finished(self) -> Network:
         last = self.values[self.model.graph.output[-1].name]
-        if isinstance(last, Flow) and (last.gain.size > 1 or last.offset.size > 1):
+        if (
+            isinstance(last, Flow)
+            and last.gain.size == 1
+            and last.offset.size == 1
+            and (last.gain != 1 or last.offset.any())
+        ):
+            unit = f"{float(last.gain):g} times the whole numbers"
+            self.notes.append(f"outputs are {unit}" + (f", {float(last.offset):+g}" if last.offset.any() else ""))
+        if isinstance(last, Flow) and (last.gain.size > 1 or last.offset.size > 1 or (last.gain < 0).any()):
             ones = np.ones(last.shape[0])
             scale = {"gamma": ones * last.gain, "beta": ones * last.offset, "mean": 0 * ones, "var": ones}
             self.layers.append(Layer("scores", BatchNorm(0.0), (last.name,), scale))
@@ -201,7 +209,7 @@ class _Reader:
         flow, scale, zero, bits = inputs[0], _scalar(inputs[1]), _scalar(inputs[2]), int(_scalar(inputs[3]))
         if at.get("rounding_mode", b"ROUND").upper() != b"ROUND":
             raise InputError(f"rounding {at['rounding_mode'].decode()}; allowed: ROUND")
-        return self._quantise(flow, Steps(scale, zero, *_range(bits, at.get("signed", 1), at.get("narrow", 0))))
+        return self._quantise(flow, Steps(scale, zero, *level_range(bits, at.get("signed", 1), at.get("narrow", 0))))
 
     def _quantise(self, flow: Flow, steps: Steps) -> Flow:
         """clip(round(x / scale + zero)), ties to even, as thresholds."""
@@ -218,7 +226,7 @@ class _Reader:
         """Drops the lowest bits: floor(z / 2**(in - out))."""
         flow, scale, zero, had, keeps = (inputs[0], *(_scalar(value) for value in inputs[1:5]))
         step = 2.0 ** (had - keeps)
-        low, high = _range(int(keeps), at.get("signed", 1), 0)
+        low, high = level_range(int(keeps), at.get("signed", 1), 0)
         marks = np.arange(low + 1, high + 1)
         crossings = (marks * step - zero) * scale
         name, flow = self._thresholds(flow, crossings, np.ones(len(marks), np.bool_), low, 1)
@@ -389,7 +397,8 @@ def _scalar(value: Any) -> float:
     return float(vector)
 
 
-def _range(bits: int, signed: int, narrow: int) -> tuple[int, int]:
+def level_range(bits: int, signed: int, narrow: int) -> tuple[int, int]:
+    """Lowest and highest whole number of a quantiser."""
     return (-(1 << (bits - 1)) + narrow, (1 << (bits - 1)) - 1) if signed else (0, (1 << bits) - 1 - narrow)
 
 
@@ -411,6 +420,11 @@ def _whole(value: Any) -> Whole:
     return Whole(array.astype(np.int64), np.array(1.0))
 
 
+def constant_of(op: str, inputs: list[Any], at: dict[str, Any]) -> Real:
+    """What a quantiser makes of a constant, as real numbers."""
+    return _dense(_constant(op, inputs, at))
+
+
 def _constant(op: str, inputs: list[Any], at: dict[str, Any]) -> Any:
     """Constants are worked out as the graph is read; quantised ones keep numbers and scale apart."""
     if any(value is None for value in inputs[:2]):
@@ -420,16 +434,19 @@ def _constant(op: str, inputs: list[Any], at: dict[str, Any]) -> Any:
         case "BipolarQuant":
             return Whole(np.where(_dense(real[0]) >= 0, 1, -1), np.asarray(real[1]))
         case "Quant":
-            low, high = _range(int(_scalar(inputs[3])), at.get("signed", 1), at.get("narrow", 0))
+            low, high = level_range(int(_scalar(inputs[3])), at.get("signed", 1), at.get("narrow", 0))
             scaled = np.clip(np.rint(_dense(real[0]) / real[1] + real[2]), low, high) - real[2]
             return Whole(scaled.astype(np.int64), np.asarray(real[1]))
         case "QuantizeLinear":
             zero = np.asarray(inputs[2]) if len(inputs) > 2 else np.array(0, np.uint8)
-            kind = np.iinfo(zero.dtype)
-            return np.clip(np.rint(_dense(real[0]) / real[1]) + zero, kind.min, kind.max).astype(zero.dtype)
+            kind, axis, rank = np.iinfo(zero.dtype), at.get("axis", 1), np.ndim(inputs[0])
+            scaled = np.rint(_dense(real[0]) / _along(real[1], axis, rank)) + _along(zero, axis, rank)
+            return np.clip(scaled, kind.min, kind.max).astype(zero.dtype)
         case "DequantizeLinear":
             zero = np.asarray(inputs[2], np.int64) if len(inputs) > 2 and inputs[2] is not None else np.array(0)
-            return Whole(np.asarray(inputs[0], np.int64) - zero, _per_row(real[1], np.ndim(inputs[0])))
+            axis, rank = at.get("axis", 1), np.ndim(inputs[0])
+            numbers = np.asarray(inputs[0], np.int64) - _along(zero, axis, rank)
+            return Whole(numbers, _along(real[1], axis, rank))
         case "Transpose":
             order = at.get("perm")
             if isinstance(inputs[0], Whole):
@@ -456,9 +473,12 @@ def _constant(op: str, inputs: list[Any], at: dict[str, Any]) -> Any:
     raise InputError("an operator outside the set on constants")
 
 
-def _per_row(scale: Any, rank: int) -> Real:
-    vector = np.asarray(scale, np.float64)
-    return vector.reshape(-1, *[1] * (rank - 1)) if vector.ndim == 1 and vector.size > 1 else vector
+def _along(value: Any, axis: int, rank: int) -> Any:
+    """A scale or zero point of every slice of an axis, in a shape that broadcasts over `rank` axes."""
+    vector = np.asarray(value)
+    if vector.ndim != 1 or vector.size < 2:
+        return vector
+    return vector.reshape(tuple(-1 if index == axis % rank else 1 for index in range(rank)))
 
 
 def _dense(value: Any) -> Real:
