@@ -11,13 +11,14 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from reports import html
+from reports import html, schema
 from reports.figures import COLOURS
 from reports.html import Cell
 from sim.errors import InputError
 from sim.result import UNITS
 
 SCHEMA = "tapeout.study/1"
+SCHEMA_FILE = Path(__file__).with_name("study.schema.json")
 HIDDEN = ("key",)
 FRONT_ROWS = 200
 
@@ -38,12 +39,27 @@ def is_study(path: Path) -> bool:
 
 def read(path: Path) -> Study:
     """The study in a folder. InputError where it is another schema."""
-    said = json.loads((path / "study.json").read_text(encoding="utf-8"))
-    if said.get("schema") != SCHEMA:
-        raise InputError(f"schema: found {said.get('schema')!r}; allowed: {SCHEMA}", where=str(path / "study.json"))
-    with open(path / "points.csv", newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
+    said = schema.read(path / "study.json")
+    schema.check(said, SCHEMA_FILE, str(path / "study.json"))
+    rows = _rows(path / "points.csv")
     return Study(said["study"].get("question") or f"Study {path.name}", said, rows)
+
+
+def _rows(path: Path) -> list[dict[str, str]]:
+    """The points by column; every line has a value, if an empty one, for every column."""
+    try:
+        with open(path, newline="", encoding="utf-8") as file:
+            head, *lines = list(csv.reader(file)) or [[]]
+    except OSError as error:
+        raise InputError(error.strerror or "cannot be read", where=str(path)) from None
+    except (UnicodeDecodeError, csv.Error):
+        raise InputError("not a table", where=str(path)) from None
+    if missing := {"key", "arch"} - set(head):
+        raise InputError(f"no column {min(missing)}", where=str(path))
+    for number, line in enumerate(lines, 2):
+        if len(line) != len(head) or len(set(head)) < len(head):
+            raise InputError(f"{len(line)} values for {len(set(head))} columns", where=f"{path}:{number}")
+    return [dict(zip(head, line, strict=True)) for line in lines]
 
 
 def section(study: Study, n: int) -> str:
@@ -97,7 +113,9 @@ def _value(text: str) -> float | str | None:
 def _figure(study: Study, n: int, x: str, y: str, goals: Sequence[tuple[str, bool]]) -> str:
     from reports.page import plot
 
-    done = [k for k, row in enumerate(study.rows) if row.get(x) and row.get(y)]
+    done = [
+        k for k, row in enumerate(study.rows) if all(isinstance(_value(row.get(c, "")), int | float) for c in (x, y))
+    ]
     front = [k for k in done if study.rows[k].get("front") == "True"]
     traces: list[dict[str, Any]] = [
         _marks("every point", [k for k in done if k not in set(front)], "#8a94a0", 4, "circle")

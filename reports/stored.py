@@ -1,12 +1,11 @@
 """Stored results read back: a result.json, the folder that `--out` made around it, or a folder of such folders."""
 
-import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
+from reports import schema
 from sim.errors import InputError
-from sim.result import SCHEMA, Result
+from sim.result import SCHEMA_FILE, Result
 
 NAME, RUN = "result.json", "run.json"
 
@@ -39,23 +38,10 @@ def files(path: Path) -> Iterator[Path]:
 
 def load(path: Path) -> Result:
     """The result in a file, with run.json where one stands beside it."""
-    data = _json(path)
-    if data.get("schema") != SCHEMA:
-        raise InputError(f"schema: found {data.get('schema')!r}; allowed: {SCHEMA}", where=str(path))
+    data = schema.read(path)
+    schema.check(data, SCHEMA_FILE, str(path))
     run = data.pop("run", {})  # `tapeout run --json > FILE` has it inside
     beside = path.with_name(RUN)
     if not run and path.name == NAME and beside.is_file():
-        run = _json(beside)
+        run = schema.read(beside)
     return Result(data, data["digest"], run)
-
-
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(error.strerror or "cannot be read", where=str(path)) from None
-    except (json.JSONDecodeError, UnicodeDecodeError):
-        raise InputError("not a JSON file", where=str(path)) from None
-    if not isinstance(data, dict):
-        raise InputError("not a result", where=str(path))
-    return data

@@ -18,11 +18,14 @@ class SimError(Exception):
 
 
 class InputError(SimError):
-    """Bad input. `where` is FILE, FILE:LINE:COLUMN or the option that brought the value; `setting` its dotted name."""
+    """Bad input. `where` is FILE, FILE:LINE:COLUMN or the option that brought the value; `setting` its dotted name.
+
+    The text is one line, whatever was named or quoted.
+    """
 
     def __init__(self, message: str, *, where: str = "", setting: str = "") -> None:
         self.message, self.where, self.setting = message, where, setting
-        super().__init__(": ".join(part for part in (where, setting, message) if part))
+        super().__init__(" ".join(": ".join(part for part in (where, setting, message) if part).split()))
 
 
 class DesignError(SimError):

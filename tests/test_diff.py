@@ -70,7 +70,8 @@ def test_command(pair: tuple[Path, Path]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"), [("{", "not a JSON file"), ("[1]", "not a result"), ('{"schema": "other"}', "allowed: tapeout")]
+    ("text", "said"),
+    [("{", "not a JSON file"), ("[1]", "no object in it"), ('{"schema": "other"}', "allowed: tapeout")],
 )
 def test_what_is_no_result_is_refused(tmp_path: Path, text: str, said: str) -> None:
     (tmp_path / "result.json").write_text(text)

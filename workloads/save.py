@@ -10,7 +10,8 @@ from dataclasses import MISSING, fields
 from importlib import import_module
 from pathlib import Path
 from pkgutil import iter_modules
-from typing import Any
+from types import UnionType
+from typing import Any, get_args, get_origin, get_type_hints
 
 import numpy as np
 from safetensors import SafetensorError
@@ -141,6 +142,12 @@ def _restore(value: Any, document: Document, at: At, arrays: Mapping[str, Array]
         if name != "format" and name not in names:
             raise document.error(f"unknown setting; {nearest(name, names)}", (*at, name))
     parts = {n: _restore(value[n], document, (*at, n), arrays, f"{key}.{n}") for n in names if n in value}
+    hints = get_type_hints(kind)
+    for name, part in parts.items():
+        if not _fits(part, hints[name]):
+            raise document.error(
+                f"found {type(part).__name__}; allowed: what a {value['format']} has there", (*at, name)
+            )
     try:
         tensor = kind(**parts)
         if hasattr(tensor, "check"):
@@ -150,6 +157,22 @@ def _restore(value: Any, document: Document, at: At, arrays: Mapping[str, Array]
     except (TypeError, ValueError, AttributeError, IndexError) as error:
         raise document.error(f"not a {value['format']} tensor: {error}", at) from None
     return tensor
+
+
+def _fits(part: Any, hint: Any) -> bool:
+    """Whether a part of a format is of the declared type: an array, a number, text, a tuple, or another format."""
+    kind = get_origin(hint)
+    if kind is tuple:
+        inner = get_args(hint)
+        open_ended = inner[-1] is ...
+        return isinstance(part, tuple) and (open_ended or len(part) == len(inner)) and all(
+            _fits(each, inner[0 if open_ended else n]) for n, each in enumerate(part)
+        )  # fmt: skip
+    if (kind is not None and not isinstance(kind, type)) or kind is UnionType:
+        return any(_fits(part, each) for each in get_args(hint))
+    if hint is float:
+        return type(part) in (int, float)
+    return type(part) is hint if hint in (int, bool, str) else isinstance(part, kind or hint)
 
 
 def _array(value: dict[str, Any], document: Document, at: At, arrays: Mapping[str, Array], key: str) -> Array:
