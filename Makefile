@@ -4,7 +4,7 @@ BIN := .venv/bin
 READY := .venv/installed
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test check bench gallery clean
+.PHONY: demo test check bench gallery mutants clean
 .DEFAULT_GOAL := test
 
 $(READY): requirements-dev.txt pyproject.toml
@@ -30,6 +30,9 @@ bench: $(READY)  ## how fast: cycle counts are asserted, times reported
 
 gallery: $(READY)  ## every finished figure, from runs
 	$(BIN)/python -m tapeout.gallery
+
+mutants: $(READY)  ## would the tests notice a wrong line of sim/? MODULES="graph des"
+	nice -n 15 $(BIN)/python tests/mutation/run.py $(MODULES)
 
 clean:
 	rm -rf .venv out dist
