@@ -91,3 +91,12 @@ def test_what_does_not_fit_is_refused() -> None:
         Csc.encode(np.ones((2, 2)), pes=0)
     with pytest.raises(InputError, match="finite"):
         Csc.encode(np.array([[np.nan]]), pes=1)
+
+
+def test_by_column_holds_the_same_entries():
+    csc = Csc.encode(np.array([[1, 0], [0, 2], [0, 2], [1, 0], [1, 2]]), pes=2)
+    starts, owners, codes, runs = csc.by_column
+    assert starts.tolist() == [0, 3, 6]
+    assert owners.tolist() == [0, 0, 1, 0, 0, 1]
+    assert codes.tolist() == [1, 1, 1, 2, 2, 2]
+    assert runs.tolist() == [0, 1, 1, 1, 0, 0]

@@ -5,7 +5,6 @@ makes to every modelled memory: the witness of both the numbers and the activity
 """
 
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
@@ -23,8 +22,7 @@ def linear(matrix: Matrix, scales: Scales, activations: Array) -> tuple[Array, i
     for image, vector in enumerate(activations):
         columns = np.flatnonzero(vector)
         sent = columns, vector[columns]
-        streams = csc.base, csc.pointers, csc.codes, csc.runs
-        saturated += _multiply(*streams, codebook, *sent, scales.shift, csc.pes, out[image])
+        saturated += _multiply(*csc.by_column, codebook, *sent, scales.shift, csc.pes, out[image])
         if matrix.bias is not None:
             saturated += _add(out[image], _bias_terms(matrix, scales))
     return out, saturated
@@ -53,32 +51,57 @@ def shifted(product: Array, shift: int) -> Array:
 
 
 @jit
-def _multiply(base: Array, pointers: Array, codes: Array, runs: Array, codebook: Array, columns: Array, values: Array,
-              shift: int, pes: int, out: Array) -> int:  # fmt: skip
-    """Each PE goes through its entries of the broadcast columns, in order; returns how many sums saturated.
+def _multiply(starts: Array, owners: Array, codes: Array, runs: Array, codebook: Array, columns: Array, values: Array,
+              shift: int, pes: int, sums: Array) -> int:  # fmt: skip
+    """Add the broadcast columns to `sums` [rows], one after another; returns how many sums saturated.
 
-    Indices are unsigned: a signed one costs a test for negative values at each of three loads.
+    A column has at most one weight for a row, so all its products may be added before the limits are looked at. Only a
+    column that broke one is taken back and added again with saturation.
     """
     saturated = 0
-    rows = len(out)
-    sums = np.empty((rows + pes - 1) // pes, np.int32)
-    one = np.uint64(1)
-    for pe in range(pes):
-        sums[:] = 0
-        first = np.uint64(base[pe])
-        mine = pointers[pe]
-        for j in range(len(columns)):
-            value, column = np.int64(values[j]), np.uint64(columns[j])
-            row: Any = np.uint64(0)
-            for entry in range(first + np.uint64(mine[column]), first + np.uint64(mine[column + one])):
-                row += np.uint64(runs[entry])
-                exact: Any = np.int64(sums[row]) + ((np.int64(codebook[codes[entry]]) * value) >> shift)
-                kept = min(max(exact, -MOST - 1), MOST)
-                saturated += kept != exact
-                sums[row] = kept
-                row += one
-        for row in range((rows - pe + pes - 1) // pes):
-            out[row * pes + pe] = sums[row]
+    products = np.empty(len(codebook), np.int32)
+    for j in range(len(columns)):
+        for code in range(len(codebook)):
+            products[code] = (np.int64(codebook[code]) * np.int64(values[j])) >> shift
+        first, end = starts[columns[j]], starts[columns[j] + 1]
+        if _add_column(first, end, owners, codes, runs, products, pes, sums):
+            _add_column(first, end, owners, codes, runs, -products, pes, sums)
+            saturated += _saturate_column(first, end, owners, codes, runs, products, pes, sums)
+    return saturated
+
+
+@jit
+def _add_column(first: int, end: int, owners: Array, codes: Array, runs: Array, products: Array, pes: int,
+                sums: Array) -> bool:  # fmt: skip
+    """Add the products of entries [first, end) to the sums of their rows; whether one left 16 bits.
+
+    No branch depends on the data: columns of a few entries per PE would mispredict one for each.
+    """
+    seen, row, before = np.int64(0), np.int64(0), np.int64(-1)
+    for entry in range(np.uint64(first), np.uint64(end)):
+        pe = np.int64(owners[entry])
+        row = (row & -np.int64(pe == before)) + np.int64(runs[entry])
+        before = pe
+        at = np.uint64(row * pes + pe)
+        row += 1
+        total = np.int64(sums[at]) + np.int64(products[codes[entry]])
+        seen |= total + MOST + 1
+        sums[at] = total
+    return bool(seen >> 16)
+
+
+@jit
+def _saturate_column(first: int, end: int, owners: Array, codes: Array, runs: Array, products: Array, pes: int,
+                     sums: Array) -> int:  # fmt: skip
+    """The same with sums that stop at 16 bits; returns how many did."""
+    saturated, row, before = 0, 0, -1
+    for entry in range(first, end):
+        row = (row + 1 if owners[entry] == before else 0) + runs[entry]
+        before = owners[entry]
+        exact = sums[row * pes + before] + products[codes[entry]]
+        kept = min(max(exact, -MOST - 1), MOST)
+        saturated += kept != exact
+        sums[row * pes + before] = kept
     return saturated
 
 

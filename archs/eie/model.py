@@ -60,8 +60,8 @@ def layer_phase(
     """One matrix-vector product for the `layer` (name, kind); `reload_words` of weights come from DRAM in no time."""
     pes, sent = spec.pes, broadcast(matrix, vector, spec.pes)
     count = len(sent.columns)
-    service, entries, empty = _services(matrix.length, sent.columns)
-    bias = int(matrix.length[-1].sum()) if matrix.bias is not None else 0
+    service, entries, empty, row_reads = _visits(matrix, sent.columns, spec.entries_per_row)
+    bias = matrix.bias.entries if matrix.bias is not None else 0
     fillers = int(matrix.fillers[sent.columns].sum())
     bias_fillers = int(matrix.fillers[-1]) if matrix.bias is not None else 0
     design = Design(matrix.name)
@@ -72,7 +72,7 @@ def layer_phase(
     actions = {
         "queue.push": Total(count * pes),
         "ptr.read": Total(count * pes),
-        "spmat.read": Total(_row_reads(matrix, sent.columns, spec.entries_per_row)),
+        "spmat.read": Total(row_reads),
         "mac": Total(entries),
         "act.read": Total(entries),
         "act.write": Total(entries),
@@ -119,32 +119,38 @@ def _scalar(scan: Array) -> int | Array:
     return 1 if len(scan) == 0 or (scan.max() == 1) else scan.astype(np.uint16 if scan.max() < 65536 else np.int64)
 
 
-def _services(length: Array, columns: Array) -> tuple[Array, int, int]:
-    """Cycles of each PE for each broadcast column, entries of all, and how many columns were empty in a PE."""
-    entries = length[columns]
-    service = np.maximum(entries, entries.dtype.type(1))
-    total = int(entries.sum(dtype=np.int64))
-    return service, total, int(service.sum(dtype=np.int64)) - total
+def _visits(matrix: Matrix, columns: Array, per_row: int) -> tuple[Array, int, int, int]:
+    """What the PEs do with the broadcast columns, from their pointers.
 
-
-def _row_reads(matrix: Matrix, columns: Array, per_row: int) -> int:
-    """Rows read from all sparse-matrix SRAMs: one whenever an entry lies in another row than the one latched."""
+    Cycles of each PE for each (one for an empty column), entries of all, how many columns were empty in a PE, and rows
+    read from the sparse-matrix SRAMs: one whenever an entry lies in another row than the one latched.
+    """
+    pes = matrix.pointers.shape[1]
+    service = np.empty((len(columns), pes), np.promote_types(np.uint16, matrix.length.dtype))
     shift = per_row.bit_length() - 1 if per_row & (per_row - 1) == 0 else -1
-    return int(_count_rows(matrix.pointers, columns, per_row, shift))
+    counts = np.zeros((3, pes), np.int64)
+    _visit(matrix.pointers.reshape(-1), columns, per_row, shift, service.reshape(-1), *counts)
+    entries, empty, reads = (int(count) for count in counts.sum(axis=1))
+    return service, entries, empty, reads
 
 
 @jit
-def _count_rows(pointers: Array, columns: Array, per_row: int, shift: int) -> int:
-    """`shift` is the binary logarithm of a power of two `per_row`, else negative: a division costs as much as the rest."""
-    reads = 0
-    for pe in range(len(pointers)):
-        latched = -1
-        mine = pointers[pe]
-        for j in range(len(columns)):
-            first, end = mine[columns[j]], mine[columns[j] + 1]
-            if end > first:
-                low = first >> shift if shift >= 0 else first // per_row
-                high = (end - 1) >> shift if shift >= 0 else (end - 1) // per_row
-                reads += high - low + (low != latched)
-                latched = high
-    return reads
+def _visit(pointers: Array, columns: Array, per_row: int, shift: int, service: Array, entries: Array, empty: Array,
+           reads: Array) -> None:  # fmt: skip
+    """`shift` is the binary logarithm of a power of two `per_row`, else negative. PEs are the vector: see sim.kernel."""
+    pes, mine = np.uint64(len(entries)), np.uint64(0)
+    latched = np.full(pes, -1, np.int64)
+    for j in range(np.uint64(len(columns))):
+        column = np.uint64(columns[j]) * pes
+        for pe in range(pes):
+            count = np.int64(pointers[column + pes + pe]) - np.int64(pointers[column + pe])
+            service[mine + pe] = max(count, 1)
+            entries[pe] += count
+            empty[pe] += count == 0
+        for pe in range(pes):
+            first, end = np.int64(pointers[column + pe]), np.int64(pointers[column + pes + pe])
+            low = first >> shift if shift >= 0 else first // per_row
+            high = (end - 1) >> shift if shift >= 0 else (end - 1) // per_row
+            reads[pe] += (high - low + (low != latched[pe])) * (end > first)
+            latched[pe] = high if end > first else latched[pe]
+        mine += pes

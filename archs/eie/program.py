@@ -32,8 +32,9 @@ EXACT = Relu | Flatten | Reshape | Transpose | Slice | Unroll
 class Matrix:
     """One linear layer in EIE's memories. `sparse` holds the same weights for no machine, `bias` is one more column.
 
-    `fillers[j]` counts the fillers of column j over all PEs; `pointers` are each PE's column pointers. The bias is the
-    last column of `length`, `fillers` and `pointers`: its entries follow those of the last column of weights.
+    `fillers[j]` counts the fillers of column j over all PEs; `pointers` [columns + 1, pes] are the PEs' column pointers.
+    The bias is the last column of `length`, `fillers` and `pointers`: its entries follow those of the last column of
+    weights.
     """
 
     name: str
@@ -128,7 +129,7 @@ def _matrix(spec: EieSpec, layer: Layer, sparse: Sparse, exact: bool) -> Matrix:
     csc = Csc.encode(sparse, spec.pes, spec.index_bits, spec.weight_bits)
     fillers = csc.length.sum(axis=1, dtype=np.int64) - np.diff(sparse.pointers)
     if "bias" not in layer.params:
-        return Matrix(layer.name, sparse, csc, None, np.zeros(0), csc.length, fillers, csc.pointers, exact)
+        return Matrix(layer.name, sparse, csc, None, np.zeros(0), csc.length, fillers, csc.pointers.T.copy(), exact)
     values = layer.array("bias")
     if not np.isfinite(values).all():
         raise InputError("non-finite bias", setting=layer.name)
@@ -138,7 +139,7 @@ def _matrix(spec: EieSpec, layer: Layer, sparse: Sparse, exact: bool) -> Matrix:
     dtype = np.promote_types(csc.length.dtype, bias.length.dtype)
     length = np.concatenate([csc.length.astype(dtype), bias.length.astype(dtype)])
     fillers = np.append(fillers, bias.fillers)
-    pointers = np.concatenate([csc.pointers, csc.pointers[:, -1:] + bias.pointers[:, 1:]], axis=1)
+    pointers = np.ascontiguousarray(np.vstack([csc.pointers.T, csc.pointers[:, -1] + bias.pointers[:, 1:].T]))
     return Matrix(layer.name, sparse, csc, bias, values, length, fillers, pointers, exact)
 
 

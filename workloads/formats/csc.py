@@ -93,6 +93,18 @@ class Csc:
         small = np.uint8 if most < 256 else np.uint16 if most < 65536 else np.uint32
         return np.ascontiguousarray(lengths.T.astype(small))
 
+    @cached_property
+    def by_column(self) -> tuple[Array, Array, Array, Array]:
+        """The entries as a broadcast column meets them: `starts` [columns + 1], and each one's PE, code and run.
+
+        Column j of all PEs, one PE after another, is entries `starts[j]` up to `starts[j+1]`.
+        """
+        starts = np.concatenate([[0], np.cumsum(self.length.sum(axis=1, dtype=np.int64))])
+        owners = np.empty(self.entries, np.min_scalar_type(self.pes - 1))
+        codes, runs = np.empty_like(self.codes), np.empty_like(self.runs)
+        _gather(self.base, self.pointers, self.codes, self.runs, owners, codes, runs)
+        return starts, owners, codes, runs
+
     @property
     def entries(self) -> int:
         """Stored entries, fillers included."""
@@ -170,3 +182,16 @@ def _fill(
             out_runs[position[pe]] = gap
             position[pe] += 1
             following[pe] = local + 1
+
+
+@numba.njit(cache=True)
+def _gather(
+    base: Array, pointers: Array, codes: Array, runs: Array, owners: Array, out_codes: Array, out_runs: Array
+) -> None:
+    """Write PE, code and run of every entry, column by column."""
+    at = 0
+    for column in range(pointers.shape[1] - 1):
+        for pe in range(len(pointers)):
+            for entry in range(base[pe] + pointers[pe, column], base[pe] + pointers[pe, column + 1]):
+                owners[at], out_codes[at], out_runs[at] = pe, codes[entry], runs[entry]
+                at += 1
