@@ -133,7 +133,15 @@ def _load(path: Path) -> ModelProto:
 def _spelt_out(model: ModelProto) -> ModelProto:
     """SPELT_OUT operators replaced by their definitions, as far as ONNX has one for this version."""
     named = [("", name) for name in SPELT_OUT]
+    version = next((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), 1)
     try:
+        for node in model.graph.node:  # a definition does not see the defaults of attributes left out
+            if node.op_type in SPELT_OUT and _core(node):
+                defaults = onnx.defs.get_schema(node.op_type, version, "").attributes.items()
+                there = {attribute.name for attribute in node.attribute}
+                node.attribute.extend(
+                    d.default_value for name, d in defaults if name not in there and d.default_value.name
+                )
         return inliner.inline_selected_functions(model, named, inline_schema_functions=True)
     except (InferenceError, ValidationError, SchemaError, RuntimeError, ValueError, TypeError):
         return model
