@@ -17,6 +17,7 @@ from sim.errors import InputError
 from workloads import ops
 from workloads.execute import execute
 from workloads.load import load
+from workloads.network import Network
 from workloads.read_onnx import Imported, read_onnx
 from workloads.table import NO_VALUES, table
 from workloads.tensor import Array
@@ -99,6 +100,17 @@ def test_where_single_precision_is_lost_double_precision_agrees() -> None:
     assert np.abs(ours.reshape(want.shape) - want).max() < 1e-9
 
 
+def has_its_zeros(network: Network) -> None:
+    """7,224 zeros, each stored tensor once: 20.5 % of all weights, 21.3 % of those in tensors of over 1,000 values."""
+    weights = {
+        w.ctypes.data: w for layer in network.layers if "weight" in layer.params for w in [layer.array("weight")]
+    }
+    assert table(network)["total"]["zeros"] == 7224
+    shares = [[np.count_nonzero(w == 0), w.size] for w in weights.values() if w.size > 1000]
+    zeros, size = np.sum(shares, axis=0)
+    assert (zeros, round(zeros / size, 3)) == (7224, 0.213)
+
+
 @pytest.mark.parametrize(("wheel", "inside", "shapes", "macs"), WHEELS)
 def test_models_in_wheels(tmp_path: Path, wheel: str, inside: str, shapes: dict | None, macs: int) -> None:  # type: ignore[type-arg]
     command = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "-d", str(tmp_path), wheel]
@@ -119,6 +131,8 @@ def test_models_in_wheels(tmp_path: Path, wheel: str, inside: str, shapes: dict 
     feeds: dict[str, Array] = {}
     for name, shape in found.network.inputs.items():
         feeds[name] = normal(*(shapes or {}).get(name, (1, *shape)))
+    if "basic-pitch" in wheel:
+        has_its_zeros(work.network)
     if "magika" in wheel:
         feeds = {name: np.random.default_rng(0).integers(0, 257, x.shape).astype(np.int32) for name, x in feeds.items()}
     agrees(path, found, feeds, 5e-4)
