@@ -4,6 +4,7 @@ What comes out is a list of nodes in order, each with the shapes and types of wh
 does not depend on the network's inputs has become a number. Nothing here knows layers.
 """
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -101,13 +102,13 @@ def read_model(path: Path, shapes: Mapping[str, Shape], foreign: Mapping[str, Fo
     InputErrors name the file and, where there is one, the node.
     """
     try:
-        return _Folder(path, _load(path), foreign or {}).run(shapes)
+        return _Folder(path, load_model(path), foreign or {}).run(shapes)
     except InputError as error:
         raise error if error.where else InputError(error.message, where=str(path), setting=error.setting) from None
 
 
-def _load(path: Path) -> ModelProto:
-    """The model; external data only from its own folder, only as long as the file there."""
+def load_model(path: Path) -> ModelProto:
+    """The model; external data only from its own folder, only as long as the file there. InputErrors name no file."""
     try:
         if path.stat().st_size > MOST_BYTES:
             raise InputError(f"larger than {MOST_BYTES} bytes")
@@ -122,7 +123,10 @@ def _load(path: Path) -> ModelProto:
         raise InputError("not an ONNX model: a name that is no UTF-8 text")
     _load_external(model, path)
     if model.functions:
-        model = inliner.inline_local_functions(model)
+        try:
+            model = inliner.inline_local_functions(model)
+        except (ValidationError, RuntimeError, ValueError) as error:
+            raise InputError(f"its own functions cannot be put in: {' '.join(str(error).split())}") from None
     if any(node.op_type in SPELT_OUT and _core(node) for node in model.graph.node):
         model = _spelt_out(model)
     if len(model.graph.node) > MOST_NODES:
@@ -156,10 +160,12 @@ def _load_external(model: ModelProto, path: Path) -> None:
         if tensor.data_location != TensorProto.EXTERNAL:
             continue
         facts = {entry.key: entry.value for entry in tensor.external_data}
-        place = (folder / facts.get("location", "")).resolve()
-        if folder not in place.parents or not place.is_file():
+        place = _beside(folder, facts.get("location", ""))
+        if place is None:
             raise InputError("its external data is no file beside the model", setting=tensor.name)
         offset, length = _number(facts.get("offset", "0")), _number(facts.get("length", "-1"))
+        if tensor.data_type not in helper.get_all_tensor_dtypes():
+            raise InputError(f"element type {tensor.data_type} is not known", setting=tensor.name)
         wanted = count * helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize
         if length not in (-1, wanted) or offset < 0 or offset + wanted > place.stat().st_size:
             raise InputError(f"its external data is not {wanted} bytes long", setting=tensor.name)
@@ -169,8 +175,17 @@ def _load_external(model: ModelProto, path: Path) -> None:
         tensor.data_location = TensorProto.DEFAULT
 
 
+def _beside(folder: Path, name: str) -> Path | None:
+    """The file `name` in a folder or below it; None where it is none, or elsewhere."""
+    try:
+        place = (folder / name).resolve()
+        return place if folder in place.parents and place.is_file() else None
+    except (OSError, ValueError, TypeError):  # no name that a file may have
+        return None
+
+
 def _number(text: str) -> int:
-    return int(text) if text.lstrip("-").isdigit() else -2
+    return int(text) if re.fullmatch(r"-?[0-9]{1,18}", text) else -2
 
 
 def _texts(graph: GraphProto) -> Iterator[object]:
@@ -187,13 +202,17 @@ def _texts(graph: GraphProto) -> Iterator[object]:
 
 
 def _tensors(graph: GraphProto) -> Iterator[TensorProto]:
+    """Every tensor in a graph and in the graphs in it, whatever an attribute says of its own type."""
     yield from graph.initializer
+    sparse = list(graph.sparse_initializer)
     for node in graph.node:
         for attribute in node.attribute:
-            if attribute.type == AttributeProto.TENSOR:
-                yield attribute.t
-            elif attribute.type == AttributeProto.GRAPH:
-                yield from _tensors(attribute.g)
+            yield from (attribute.t, *attribute.tensors)
+            sparse += [attribute.sparse_tensor, *attribute.sparse_tensors]
+            for inner in (attribute.g, *attribute.graphs):
+                yield from _tensors(inner)
+    for tensor in sparse:
+        yield from (tensor.values, tensor.indices)
 
 
 class _Folder:
@@ -279,7 +298,7 @@ class _Folder:
     def _node(self, proto: NodeProto, name: str) -> None:
         inputs = tuple(self._value(entry) if entry else None for entry in proto.input)
         if proto.op_type == "If" and _core(proto):
-            self._branches(proto, name, inputs[0])
+            self._branches(proto, name, inputs[0] if inputs else None)
             return
         self._infer(proto, inputs)
         if not self._fold(proto, inputs):

@@ -74,15 +74,12 @@ def read_qonnx(path: str | Path) -> Network:
 
 
 def _model(path: str | Path) -> Any:
-    import onnx
-    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+    from workloads.onnx_model import load_model
 
     try:
-        return onnx.load(str(path), load_external_data=False)
-    except OSError as error:
-        raise InputError(error.strerror or "cannot be read", where=str(path)) from None
-    except (DecodeError, ValueError):
-        raise InputError("not an ONNX model", where=str(path)) from None
+        return load_model(Path(path))
+    except InputError as error:
+        raise InputError(error.message, where=str(path), setting=error.setting) from None
 
 
 class _Reader:
@@ -213,9 +210,7 @@ class _Reader:
 
     def _quantise(self, flow: Flow, steps: Steps) -> Flow:
         """clip(round(x / scale + zero)), ties to even, as thresholds."""
-        if steps.high - steps.low > 1 << 12:
-            raise InputError(f"{steps.high - steps.low} levels; allowed: up to {1 << 12}")
-        marks = np.arange(steps.low + 1, steps.high + 1)
+        marks = np.arange(*_levels(steps.low, steps.high))
         crossings = (marks - 0.5 - steps.zero) * steps.scale
         if steps.scale <= 0:
             raise InputError(f"scale {steps.scale}; allowed: above 0")
@@ -227,7 +222,7 @@ class _Reader:
         flow, scale, zero, had, keeps = (inputs[0], *(_scalar(value) for value in inputs[1:5]))
         step = 2.0 ** (had - keeps)
         low, high = level_range(int(keeps), at.get("signed", 1), 0)
-        marks = np.arange(low + 1, high + 1)
+        marks = np.arange(*_levels(low, high))
         crossings = (marks * step - zero) * scale
         name, flow = self._thresholds(flow, crossings, np.ones(len(marks), np.bool_), low, 1)
         return Flow(name, flow.shape, np.array(scale * step), np.array(-scale * zero), True)
@@ -397,8 +392,17 @@ def _scalar(value: Any) -> float:
     return float(vector)
 
 
+def _levels(low: int, high: int) -> tuple[int, int]:
+    """From where to where thresholds count: one below every level but the lowest."""
+    if high - low > 1 << 12:
+        raise InputError(f"{high - low} levels; allowed: up to {1 << 12}")
+    return low + 1, high + 1
+
+
 def level_range(bits: int, signed: int, narrow: int) -> tuple[int, int]:
     """Lowest and highest whole number of a quantiser."""
+    if not 0 < bits <= 53:
+        raise InputError(f"{bits} bits; allowed: 1 to 53")
     return (-(1 << (bits - 1)) + narrow, (1 << (bits - 1)) - 1) if signed else (0, (1 << bits) - 1 - narrow)
 
 
