@@ -294,6 +294,8 @@ class _Folder:
                 self._node(proto, name)
             except InputError as error:
                 raise error if error.setting else InputError(error.message, setting=name) from None
+            except (TypeError, ValueError, LookupError, ArithmeticError, AttributeError) as error:
+                raise InputError(f"its attributes and inputs do not fit: {error}", setting=name) from None
 
     def _node(self, proto: NodeProto, name: str) -> None:
         inputs = tuple(self._value(entry) if entry else None for entry in proto.input)

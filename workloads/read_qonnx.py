@@ -23,6 +23,8 @@ from workloads.quantised import Threshold
 
 Real = npt.NDArray[np.floating[Any]]
 NEVER = float(1 << 40)
+MOST_THRESHOLDS = 1 << 22
+"""Of one layer: many times what any network has."""
 QUANTISERS = ("Quant", "BipolarQuant", "Trunc", "MultiThreshold", "QuantizeLinear")
 FREE = ("Identity", "Unsqueeze", "Squeeze", "TopK", "ArgMax", "Softmax", "Cast")
 """Operators that change nothing about the numbers of a chain; the last ones only rank them."""
@@ -305,6 +307,8 @@ class _Reader:
     ) -> tuple[str, Flow]:
         """A threshold layer where gain * z + offset meets `crossings` ([T] or [channels, T]); its name."""
         channels = flow.shape[0]
+        if channels * np.shape(crossings)[-1] > MOST_THRESHOLDS:
+            raise InputError(f"{channels} channels of {np.shape(crossings)[-1]} thresholds; allowed: {MOST_THRESHOLDS}")
         gain, offset = np.broadcast_to(flow.gain, channels), np.broadcast_to(flow.offset, channels)
         flow = self._upright(flow, gain)
         marks = np.broadcast_to(np.atleast_2d(crossings), (channels, np.shape(crossings)[-1]))
