@@ -10,6 +10,7 @@ from zlib import crc32
 
 import numpy as np
 
+from archs.yodann.kernel import quantise
 from archs.yodann.settings import Yodann
 from sim.errors import InputError
 from workloads.formats.binary import Binary, magnitudes
@@ -144,9 +145,7 @@ def _seeded(spec: Yodann, network: Network, layer: Layer, seed: int) -> Layer:
 
 def to_pixels(spec: Yodann, real: Array) -> tuple[Array, int]:
     """Real numbers as Q2.9 steps in float32 (exact), and how many were clamped."""
-    exact = np.float64 if real.dtype == np.float64 else np.float32
-    steps: Array = np.multiply(real, exact(1 / STEP), dtype=exact)
-    whole: Array = np.floor(steps) if spec.pixels == "truncate" else np.rint(steps)
-    clamped = int(np.count_nonzero(whole > PIXEL[1])) + int(np.count_nonzero(whole < PIXEL[0]))
-    np.clip(whole, *PIXEL, out=whole)
-    return whole.astype(np.float32, copy=False), clamped
+    given = np.ascontiguousarray(real, np.float64 if real.dtype == np.float64 else np.float32)
+    whole = np.empty(real.shape, np.float32)
+    clamped = quantise(given.reshape(-1), 1 / STEP, spec.pixels == "truncate", whole.reshape(-1))
+    return whole, clamped

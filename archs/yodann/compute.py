@@ -109,11 +109,12 @@ def _chip(spec: Yodann, network: Network, layer: Layer, real: Array, convolve: C
         images[number], limited = convolve(layer, held, steps)
         state.limited += clamped + limited
     state.outputs[output_name(network, layer.name)], state.activations[layer.name] = images, pixels
-    state.values[layer.name] = images * np.float32(STEP)
+    exact = np.float32 if images.min(initial=0) >= -(2**24) and images.max(initial=0) <= 2**24 else np.float64
+    state.values[layer.name] = np.multiply(images, exact(STEP), dtype=exact)
     state.exact &= held.exact
     state.stored[layer.name] = Stored(held.exact, state.limited - before)
     state.notes += held.notes
-    outside = int(np.count_nonzero((images < PIXEL[0]) | (images > PIXEL[1])))
+    outside = np.count_nonzero(images < PIXEL[0]) + np.count_nonzero(images > PIXEL[1])
     if outside:
         state.notes.append(
             f"{layer.name}: {outside} sums of partial images lie beyond Q2.9; the next layer clamps them"

@@ -8,7 +8,7 @@ Saturation depends on order: `kernel.finish` proves for each sum that none can h
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
+from functools import partial, reduce
 from itertools import pairwise
 from math import prod
 
@@ -17,7 +17,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from archs.yodann.arithmetic import SUM, Filters
 from archs.yodann.geometry import Cut, Pass
-from archs.yodann.kernel import finish
+from archs.yodann.kernel import finish, magnitudes
 from workloads.network import Array
 
 BAND_BYTES = 64 * 2**20
@@ -83,7 +83,8 @@ def _group(
                 )
                 spread = threads.map if len(halves) > 1 else map
                 limited += sum(sum(limits) for limits in spread(task, halves))
-        total[:, rows] = part.reshape(len(total), -1, total.shape[2])
+        if not np.may_share_memory(part, total):  # a copy of some rows
+            total[:, rows] = part.reshape(len(total), -1, total.shape[2])
     return limited
 
 
@@ -125,8 +126,16 @@ def _blocks(cut: Cut, each: Pass, filters: Filters, image: Array) -> list[Channe
         ends = [(min(size, len(image) - f),) for f in firsts]
         return [Channels(f, w, e, None) for f, w, e in zip(firsts, weights, ends, strict=True)]
     starts = [f + np.unique(np.arange(PARTS) * min(size, len(image) - f) // PARTS) for f in firsts]
-    planes = _reach(cut, each, np.add.reduceat(np.abs(image), np.concatenate(starts), axis=0))
-    energy = np.add.reduceat(np.einsum("chw,chw->c", image, image), firsts) / image[0].size * taps
+    planes, squares = np.zeros((2, sum(map(len, starts)), *image.shape[1:]), image.dtype)
+    flat = (len(planes), -1)
+    magnitudes(
+        image.reshape(len(image), -1),
+        np.append(np.concatenate(starts), len(image)),
+        planes.reshape(flat),
+        squares.reshape(flat),
+    )
+    energy = np.add.reduceat(squares.reshape(flat).mean(axis=1), np.cumsum([0, *map(len, starts[:-1])])) * taps
+    planes = _reach(cut, each, planes)
     found, done = [], 0
     for first, weight, start, spread in zip(firsts, weights, starts, np.sqrt(energy), strict=True):
         parts = _parts(planes[done : done + len(start)], float(spread))
@@ -149,13 +158,10 @@ def _parts(planes: Array, spread: float) -> int:
 
 def _reach(cut: Cut, each: Pass, planes: Array) -> Array:
     """Sums of the planes in the window of every output, (planes, height, width)."""
-    view = sliding_window_view(planes, (each.part.height, each.part.width), axis=(1, 2))
-    view = view[:, :: cut.stride[0], :: cut.stride[1]]
-    reach: Array = np.zeros(view.shape[:3], planes.dtype)
-    for y in range(each.part.height):
-        for x in range(each.part.width):
-            reach += view[..., y, x]
-    return reach
+    (down, right), (height, width) = cut.stride, (each.part.height, each.part.width)
+    rows, columns = planes.shape[1] - height + 1, planes.shape[2] - width + 1
+    wide: Array = reduce(np.add, (planes[:, :, x : x + columns : right] for x in range(width)))
+    return reduce(np.add, (wide[:, y : y + rows : down] for y in range(height)))
 
 
 def _columns(cut: Cut, each: Pass, image: Array) -> Iterator[tuple[slice, Array]]:

@@ -112,3 +112,26 @@ def _scale(held: Array, alpha: np.int32, beta: np.int32, clamp_host: bool, total
         for p in range(len(held)):
             total[p] = min(max(total[p], np.int32(-2048)), np.int32(2047))
     return int(clamped)
+
+
+@nb.njit(cache=True, nogil=True)
+def quantise(real: Array, scale: float, floor: bool, whole: Array) -> int:
+    """`real` times `scale` as the whole numbers of Q2.9, by floor or to the nearest; returns how many it clamped."""
+    clamped, factor = 0, real.dtype.type(scale)
+    for p in range(len(real)):
+        exact = np.floor(real[p] * factor) if floor else np.rint(real[p] * factor)
+        kept = min(max(exact, -2048), 2047)
+        clamped += exact != kept
+        whole[p] = kept
+    return clamped
+
+
+@nb.njit(cache=True, nogil=True)
+def magnitudes(image: Array, starts: Array, planes: Array, squares: Array) -> None:
+    """Sums of |pixels| and of their squares over channels `starts[n]` up to `starts[n+1]`: [parts, height * width]."""
+    for n in range(len(planes)):
+        for c in range(starts[n], starts[n + 1]):
+            pixels, plane, square = image[c], planes[n], squares[n]
+            for p in range(len(pixels)):
+                plane[p] += abs(pixels[p])
+                square[p] += pixels[p] * pixels[p]
