@@ -32,8 +32,8 @@ def contents(found: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def compressed(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Bits before and after, density and relative error of every layer, and their sum."""
+def compressed(rows: Sequence[Mapping[str, Any]], notes: Sequence[str] = ()) -> str:
+    """Bits before and after, density and relative error of every layer, their sum, and remarks."""
     head = ("layer", "format", "bits before", "bits", "ratio", "density", "error")
     lines = [
         (
@@ -49,7 +49,7 @@ def compressed(rows: Sequence[Mapping[str, Any]]) -> str:
     ]
     before, after = (sum(row[key] for row in rows) for key in ("bits_before", "bits"))
     lines.append(("total", "", f"{before:,}", f"{after:,}", f"{before / max(1, after):.1f}x", "", ""))
-    return columns(head, lines, left=2)
+    return "\n".join([columns(head, lines, left=2), *(f"note: {note}" for note in notes)])
 
 
 def _number(value: Any) -> str:

@@ -6,7 +6,8 @@ measured speed-ups need the machine they were measured on.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import cache
 from math import prod
 from pathlib import Path
 
@@ -14,13 +15,14 @@ import numpy as np
 
 from reports import pruned
 from sim.config import Spec, read_yaml
-from workloads import lower
+from workloads import generate, lower
 from workloads.compress.quantise import Quantise, quantise
+from workloads.compress.steps import compress, parse_step
 from workloads.formats.factors import Factors
 from workloads.formats.gaps import Gaps
 from workloads.formats.structured import Diagonals
 from workloads.load import ZOO, load
-from workloads.network import Layer, Network
+from workloads.network import Network
 from workloads.ops import Conv, Linear
 from workloads.read_yaml import read_network
 
@@ -129,21 +131,12 @@ VGG_MEANS = (
 """The same of its Table 5."""
 
 
-def narrowed(network: Network, outputs: dict[str, int]) -> Network:
-    """The network with fewer filters in some layers; what follows takes what is left."""
-
-    def narrow(layer: Layer) -> Layer:
-        if layer.name in outputs and isinstance(layer.op, Conv):
-            return replace(layer, op=replace(layer.op, outputs=outputs[layer.name]))
-        return layer
-
-    return Network(network.name, network.inputs, [narrow(layer) for layer in network.layers])
-
-
+@cache
 def li2016() -> Network:
-    """VGG-16 on CIFAR-10 with conv1_1 and conv4_1 .. conv5_3 cut to half their filters."""
-    half = {"conv1_1": 32} | {f"conv{a}_{b}": 256 for a in (4, 5) for b in (1, 2, 3)}
-    return narrowed(zoo("vgg16-cifar10"), half)
+    """VGG-16 on CIFAR-10 without half the filters of conv1_1 and conv4_1 .. conv5_3, of seeded weights the smallest."""
+    pruned = (f'prune(density=0.5, granularity=filter, layers="{name}")' for name in ("conv1_1", "conv4_*", "conv5_*"))
+    steps = [parse_step(text) for text in (*pruned, "shrink(constants=drop)")]
+    return compress(generate.fill(zoo("vgg16-cifar10")), steps).network
 
 
 def scheme_ratio(scheme: str) -> float:

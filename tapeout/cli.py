@@ -234,8 +234,8 @@ def compress(
     if out:
         save.save(network, out, f"{found.source}; {'; '.join(apply)}; seed {seed}")
         typer.echo(f"wrote {out}", err=True)
-    record = {"workload": found.name, "apply": apply, "seed": seed, "layers": list(made.rows)}
-    typer.echo(json.dumps(record, indent=2) if as_json else networks.compressed(made.rows))
+    record = {"workload": found.name, "apply": apply, "seed": seed, "layers": list(made.rows), "notes": list(made.notes)}
+    typer.echo(json.dumps(record, indent=2) if as_json else networks.compressed(made.rows, made.notes))
 
 
 @app.command()

@@ -5,7 +5,7 @@ else on the decoded tensor. What comes out of a tensor is its format's `decode`.
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Annotated, Any
@@ -20,6 +20,7 @@ from workloads.compress.lowrank import Lowrank, lowrank
 from workloads.compress.prune import Prune, prune, share_above, threshold
 from workloads.compress.quantise import Quantise, quantise
 from workloads.compress.share import share
+from workloads.compress.shrink import Shrink, shrink
 from workloads.compress.transform import Dctcode, Structured, dctcode, structured
 from workloads.formats.coded import Coded
 from workloads.formats.factors import Factors
@@ -72,6 +73,13 @@ FAMILIES: dict[str, Family] = {
 """`values_only` families code single values, so they can work inside a pruned tensor's kept values."""
 
 
+NETWORKS: dict[str, tuple[type[Spec], Callable[[Network, Any], tuple[Network, tuple[str, ...]]]]] = {
+    "shrink": (Shrink, shrink),
+}
+"""Steps on the whole network: settings, and (network, settings) -> smaller network and what is to be said of it."""
+SETTINGS = {name: family.settings for name, family in FAMILIES.items()} | {name: s for name, (s, _) in NETWORKS.items()}
+
+
 @dataclass(frozen=True, slots=True)
 class Step:
     """One family with its settings, for the layers whose names match the pattern."""
@@ -87,10 +95,11 @@ class Step:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Compressed:
-    """The network, and a row per layer: name, format, bits before and after, density, relative error."""
+    """The network, a row per layer (name, format, bits before and after, density, relative error), and remarks."""
 
     network: Network
     rows: tuple[dict[str, Any], ...]
+    notes: tuple[str, ...] = ()
 
 
 def parse_step(text: str) -> Step:
@@ -99,18 +108,20 @@ def parse_step(text: str) -> Step:
     if not found:
         raise InputError(f"found {text!r}; allowed: family(key=value, ...)", where="--apply")
     name, inside = found[1], found[2] or ""
-    if name not in FAMILIES:
-        raise InputError(f"unknown family; {nearest(name, FAMILIES)}", where="--apply", setting=name)
+    if name not in SETTINGS:
+        raise InputError(f"unknown family; {nearest(name, SETTINGS)}", where="--apply", setting=name)
     body = re.sub(r"([\w-]+)\s*=\s*", r"\1: ", inside)
     try:
         data = parse_yaml("{" + body + "}", "--apply").data
     except InputError as error:
         raise InputError(f"found {text!r}; {error.message}", where="--apply", setting=name) from None
+    if name in NETWORKS and "layers" in data:
+        raise InputError("works on the whole network; allowed: no layers", where="--apply", setting=name)
     layers = data.pop("layers", "*")
     if not isinstance(layers, str):
         raise InputError(f"found {layers!r}; allowed: a name or a pattern", where="--apply", setting=f"{name}.layers")
     try:
-        settings = make(FAMILIES[name].settings, Document("--apply", data, {}))
+        settings = make(SETTINGS[name], Document("--apply", data, {}))
     except InputError as error:
         raise InputError(error.message, where="--apply", setting=f"{name}.{error.setting}") from None
     return Step(name, settings, layers)
@@ -118,9 +129,18 @@ def parse_step(text: str) -> Step:
 
 def compress(network: Network, steps: Sequence[Step], seed: int = 0) -> Compressed:
     """Apply the steps in order to every layer with weights whose name matches; others stay as they are."""
-    tensors = {layer.name: layer.params["weight"] for layer in network.layers if _weighted(layer)}
+    tensors, notes = _weights(network), list[str]()
     before = {name: decode(tensor) for name, tensor in tensors.items()}
+    lost = dict.fromkeys(tensors, 0.0)
+    sizes = {name: (32 * array.size, float(np.linalg.norm(array))) for name, array in before.items()}
     for number, step in enumerate(steps):
+        if step.name in NETWORKS:
+            network, said = NETWORKS[step.name][1](_with(network, tensors), step.settings)
+            lost = {name: loss + _loss(before[name], tensors[name]) for name, loss in lost.items()}
+            tensors = _weights(network)
+            before = {name: decode(tensor) for name, tensor in tensors.items()}
+            notes += said
+            continue
         matching = [name for name in tensors if fnmatchcase(name, step.layers)]
         if not matching:
             allowed = nearest(step.layers, tensors) if tensors else "no layer has weights"
@@ -134,8 +154,22 @@ def compress(network: Network, steps: Sequence[Step], seed: int = 0) -> Compress
                 tensors[name] = applied(step.family, fitted[name], tensors[name], rng)
             except InputError as error:
                 raise InputError(error.message, where="--apply", setting=f"{step.name} of {name}") from None
-    rows = tuple(_row(name, before[name], tensor) for name, tensor in tensors.items())
-    return Compressed(network.with_params({name: {"weight": tensor} for name, tensor in tensors.items()}), rows)
+    lost = {name: loss + _loss(before[name], tensors[name]) for name, loss in lost.items()}
+    rows = tuple(_row(name, *sizes[name], lost[name], tensor) for name, tensor in tensors.items())
+    return Compressed(_with(network, tensors), rows, tuple(notes))
+
+
+def _weights(network: Network) -> dict[str, Tensor]:
+    return {layer.name: layer.params["weight"] for layer in network.layers if _weighted(layer)}
+
+
+def _with(network: Network, tensors: Mapping[str, Tensor]) -> Network:
+    return network.with_params({name: {"weight": tensor} for name, tensor in tensors.items()})
+
+
+def _loss(before: Array, tensor: Tensor) -> float:
+    """Squared distance."""
+    return float(np.linalg.norm(decode(tensor).astype(np.float64) - before)) ** 2
 
 
 def applied(family: Family, settings: Spec, tensor: Tensor, rng: np.random.Generator) -> Tensor:
@@ -165,14 +199,13 @@ def _per_layer(step: Step, weights: dict[str, Array]) -> dict[str, Spec]:
     return {name: settings.model_copy(update={"density": density}) for name, density in shares.items()}
 
 
-def _row(name: str, before: Array, tensor: Tensor) -> dict[str, Any]:
+def _row(name: str, bits_before: int, norm: float, loss: float, tensor: Tensor) -> dict[str, Any]:
     after = decode(tensor)
-    norm = float(np.linalg.norm(before))
     return {
         "name": name,
         "format": "dense" if isinstance(tensor, np.ndarray) else type(tensor).__name__.lower(),
-        "bits_before": 32 * before.size,
+        "bits_before": bits_before,
         "bits": stored_bits(tensor),
         "density": float(np.count_nonzero(after) / after.size),
-        "error": float(np.linalg.norm(after.astype(np.float64) - before) / norm) if norm else 0.0,
+        "error": loss**0.5 / norm if norm else 0.0,
     }
