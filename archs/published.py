@@ -66,7 +66,7 @@ def rows(arch: str) -> list[Row]:
         return []
     document = read_yaml(path)
     try:
-        found = TypeAdapter(list[Row]).validate_python(list(document.data or ()), context="text")
+        found = TypeAdapter(list[Row]).validate_python(list(document.data or ()), context=frozenset())
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         hint = f"; {nearest(str(first['loc'][-1]), Row.model_fields)}" if first["type"] == "extra_forbidden" else ""

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_args, get_origin
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, ValidationInfo
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from sim.errors import InputError, nearest
@@ -184,7 +184,8 @@ def _quantity(unit: str) -> BeforeValidator:
                 return parse(value, unit)
             except InputError as error:
                 raise PydanticCustomError("quantity", "{reason}", {"reason": error.message}) from None
-        if info.context == "text" and value != 0:  # a bare number in a file does not say what it counts
+        plain = info.context is None or info.field_name in info.context
+        if not plain and value != 0:  # a bare number in a file does not say what it counts
             reason = f"found {value!r} without a unit; allowed: with its unit, as in '{value} {unit}'"
             raise PydanticCustomError("quantity", "{reason}", {"reason": reason})
         return value
@@ -192,15 +193,17 @@ def _quantity(unit: str) -> BeforeValidator:
     return BeforeValidator(read)
 
 
-Hertz = Annotated[float, _quantity("Hz")]
-Seconds = Annotated[float, _quantity("s")]
-Joules = Annotated[float, _quantity("J")]
-Watts = Annotated[float, _quantity("W")]
-Volts = Annotated[float, _quantity("V")]
-SquareMetres = Annotated[float, _quantity("m2")]
-Bytes = Annotated[float, _quantity("B")]
-BytesPerSecond = Annotated[float, _quantity("B/s")]
-JoulesPerBit = Annotated[float, _quantity("J/bit")]
+_ABOVE_ZERO, _NOT_NEGATIVE = Field(gt=0), Field(ge=0)
+
+Hertz = Annotated[float, _ABOVE_ZERO, _quantity("Hz")]
+Seconds = Annotated[float, _NOT_NEGATIVE, _quantity("s")]
+Joules = Annotated[float, _NOT_NEGATIVE, _quantity("J")]
+Watts = Annotated[float, _NOT_NEGATIVE, _quantity("W")]
+Volts = Annotated[float, _ABOVE_ZERO, _quantity("V")]
+SquareMetres = Annotated[float, _NOT_NEGATIVE, _quantity("m2")]
+Bytes = Annotated[float, _ABOVE_ZERO, _quantity("B")]
+BytesPerSecond = Annotated[float, _ABOVE_ZERO, _quantity("B/s")]
+JoulesPerBit = Annotated[float, _NOT_NEGATIVE, _quantity("J/bit")]
 
 File = Annotated[Path, BeforeValidator(lambda value: Path(value) if isinstance(value, str) else value)]
 """A path, as text in YAML; relative to where one stands."""
@@ -215,16 +218,20 @@ def load(kind: type[AnySpec], path: str | Path | None = None, settings: Mapping[
 
 
 def make(kind: type[AnySpec], document: Document, settings: Mapping[str, object] | None = None) -> AnySpec:
-    """A `kind` from a document that has been read, overridden by `settings`."""
+    """A `kind` from a document that has been read, overridden by `settings`.
+
+    A quantity is text with its unit; a number from Python is in SI base units.
+    """
     if not isinstance(document.data, dict | None):
         raise document.error("found a list or a single value; allowed: settings, one `name: value` a line")
     data, given = document.data or {}, set[At]()
+    plain = {key.rpartition(".")[2] for key, value in (settings or {}).items() if not isinstance(value, str)}
     for key, value in (settings or {}).items():
         at: At = tuple(key.split("."))
         data = _put(data, at, _setting(key, value))
         given.add(at)
     try:
-        return kind.model_validate(data, context="text")
+        return kind.model_validate(data, context=plain)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
     except InputError as error:
@@ -274,9 +281,9 @@ def _explain(kind: type[BaseModel], error: ErrorDetails) -> str:
             allowed = str(context["expected"]).replace("'", "")
             return f"found {found!r}; {nearest(str(found), re.split(', | or ', allowed))}"
         case "greater_than_equal":
-            return f"found {found!r}; allowed: {context['ge']} or more"
+            return f"found {found!r}; allowed: {context['ge']:g} or more"
         case "greater_than":
-            return f"found {found!r}; allowed: more than {context['gt']}"
+            return f"found {found!r}; allowed: more than {context['gt']:g}"
         case "less_than_equal":
             return f"found {found!r}; allowed: {context['le']} or less"
         case "less_than":

@@ -115,6 +115,7 @@ def test_file_and_settings(tmp_path: Path) -> None:
     spec = load(Settings, path, {"pes": "16", "queue.depth": "2", "mode": "paper", "kernel": "[1, 1]"})
     assert spec == Settings(pes=16, clock=1.2e9, mode="paper", queue=Queue(depth=2), kernel=(1, 1))
     assert load(Settings, settings={"kernel": [7, 7], "pes": 8}) == Settings(kernel=(7, 7), pes=8)
+    assert load(Settings, path, {"clock": 400e6}).clock == load(Settings, path, {"clock": "400 MHz"}).clock == 4e8
     with pytest.raises(ValidationError, match="frozen"):
         spec.pes = 3
 
@@ -158,6 +159,9 @@ def test_mistakes_in_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text
         ("pes", "many", "--set: pes: found 'many'; allowed: an integer"),
         ("clock", "5 pJ", "--set: clock: found '5 pJ'; allowed: a number and one of Hz"),
         ("clock", "[", "--set: clock: not YAML"),
+        ("clock", "0 MHz", "--set: clock: found 0.0; allowed: more than 0"),
+        ("clock", "-1 MHz", "--set: clock: found -1000000.0; allowed: more than 0"),
+        ("clock", "400", "--set: clock: found 400 without a unit"),
         ("queue.x", "1", "--set: queue.x: unknown setting; allowed: depth"),
         ("pes.x", "1", "--set: pes: found {'x': 1}; allowed: an integer"),
     ],

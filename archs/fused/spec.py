@@ -72,13 +72,6 @@ class FusedSpec(Spec):
                 raise ValueError(f"found {text!r}; allowed: Tm x Tn such as 64x9, or balance")
         return value
 
-    @field_validator("clock", "on_chip", "dram_bandwidth")
-    @classmethod
-    def _above_zero(cls, value: float | None) -> float | None:
-        if value is not None and value <= 0:
-            raise ValueError(f"found {value:g}; allowed: more than 0")
-        return value
-
 
 def _tuples(value: object) -> object:
     """Lists, at any depth, as tuples."""
