@@ -89,7 +89,10 @@ def same_times(one: Timeline, other: Timeline) -> None:
 
 
 def same_counts(plan: Plan, computed: Computed) -> bool:
-    """Whether a loop datapath's accesses were there to be compared; CheckError where they differ from the design's."""
+    """Whether a loop datapath's accesses were there to be compared; CheckError where they differ from the design's.
+
+    An action that it counts in any layer is compared in all of them; so is one it names and never makes.
+    """
     if computed.counts is None:
         return False
     described: dict[str, dict[str, int]] = {}
@@ -98,10 +101,12 @@ def same_counts(plan: Plan, computed: Computed) -> bool:
             sums = described.setdefault(work.name, {})
             for action, count in phase.design.activity(work.stages).items():
                 sums[action] = sums.get(action, 0) + count
-    for layer, counts in computed.counts.items():
-        for action, count in counts.items():
-            if (said := described.get(layer, {}).get(action, 0)) != count:
-                raise CheckError(f"{layer}: the datapath made {count} {action}, the design counts {said}")
+    known = {action for counts in computed.counts.values() for action in counts}
+    for layer in {**described, **computed.counts}:
+        for action in sorted(known):
+            made, said = computed.counts.get(layer, {}).get(action, 0), described.get(layer, {}).get(action, 0)
+            if made != said:
+                raise CheckError(f"{layer}: the datapath made {made} {action}, the design counts {said}")
     return True
 
 

@@ -113,7 +113,7 @@ class Loop:
     scales: Scales
     entries_per_row: int
     held: int
-    counts: dict[str, int] = field(default_factory=dict)
+    counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(("actsram.read", "actsram.write"), 0))
 
     def run(self, vector: Array) -> Array:
         """Results (int32) of one vector of 16-bit integer activations."""
