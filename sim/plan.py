@@ -18,6 +18,8 @@ Every module `archs/<name>/__init__.py` is a plug-in of this shape (`spec` is an
     ranked(network, scores) -> scores              optional: scores whose first maximum is the class, for other rules
     VALUES, ENCODING                               optional, for studies: names of the settings that decide the
         activations `compute` gives (where `build` looks at them), and the encoding that `build` keeps with a network
+    prices(spec) -> names                          optional, for studies: settings that `build` does not look at: they
+        change seconds and joules, never a cycle; points that differ in them alone share one plan and its timelines
     example(spec) -> (network, inputs)             optional: a small case for the contract tests (tests/test_archs.py)
 
 `inputs` maps a layer's name, or the network input's, to an array `[images, *shape]`; `build` takes any layer's input

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from math import prod
 from typing import Any, Literal
 
@@ -41,6 +41,29 @@ def simulate(design: Design, engine: Engine = "fast", values: "object | None" = 
     return periodic.run(design)
 
 
+@dataclass(frozen=True, eq=False, slots=True)
+class Timing:
+    """A plan, when everything in it happens, and the cycles of one image when a long batch is under way, by phase."""
+
+    plan: Plan
+    timelines: Sequence[Timeline]
+    steady: Sequence[float]
+
+
+def timing(
+    arch: Any, spec: Any, network: Any, seen: Mapping[str, Array], request: Request,
+    progress: Progress = lambda what, done, steps: None, walls: dict[str, float] | None = None,
+) -> Timing:  # fmt: skip
+    """Build and simulate alone. `seen` are the inputs and the activations that are known; `walls` gets the seconds."""
+    walls = {} if walls is None else walls
+    with _timed(walls, "build"):
+        plan: Plan = arch.build(spec, network, seen)
+    with _timed(walls, "engine"):
+        timelines = _simulated(plan, request.engine, request.check, progress)
+        steady = [_steady(phase, line) for phase, line in zip(plan, timelines, strict=True)]
+    return Timing(plan, timelines, steady)
+
+
 def execute(
     arch: Any,
     spec: Any,
@@ -51,11 +74,13 @@ def execute(
     floats: Mapping[str, Array] | None = None,
     labels: Array | None = None,
     progress: Progress = lambda what, done, steps: None,
+    timed: Timing | None = None,
 ) -> Result:
     """Run `network` on the plug-in `arch` (see sim.plan) and assemble the result.
 
     `machine` replaces the plug-in's own (another energy table); `floats` are all layers in floating point, for
-    fidelity; `labels` are the images' classes, for accuracy. Raises CheckError where `request.check` finds the engines,
+    fidelity; `labels` are the images' classes, for accuracy; `timed` is what `timing` gave for these settings, or for
+    others that differ in `arch.prices` alone. Raises CheckError where `request.check` finds the engines,
     the access counts or the values that went through the FIFOs to differ.
     """
     walls: dict[str, float] = {}
@@ -71,11 +96,8 @@ def execute(
             references = arch.reference(spec, network, inputs)
             judged = verdict.judge(computed, references, floats)
     seen = {**inputs, **computed.activations} if computed else inputs
-    with _timed(walls, "build"):
-        plan: Plan = arch.build(spec, network, seen)
-    with _timed(walls, "engine"):
-        timelines = _simulated(plan, request.engine, request.check, progress)
-        steady = [_steady(phase, line) for phase, line in zip(plan, timelines, strict=True)]
+    timed = timed or timing(arch, spec, network, seen, request, progress, walls)
+    plan, timelines = timed.plan, timed.timelines
     if request.check:
         small = computed is not None and computed.counts is not None and hasattr(arch, "values")
         behaviours: Sequence[Behaviour | None] = arch.values(spec, network, seen) if small else (None,) * len(plan)
@@ -91,7 +113,7 @@ def execute(
         machine or arch.machine(spec),
         plan,
         timelines,
-        steady,
+        timed.steady,
         order={layer.name: layer.op.kind for layer in network.layers},
         skips=arch.skips(spec, network),
         computed=computed,

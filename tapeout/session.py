@@ -48,7 +48,7 @@ def run(
     plugin, given = archs.find(name), dict(settings or {})
     own_prices = None if "energy" in plugin.SPEC.model_fields else given.pop("energy", None)
     spec = archs.settings(name, config, given)
-    machine, prices = _priced(plugin.machine(spec), own_prices, getattr(spec, "energy", None))
+    machine, prices = priced(plugin.machine(spec), own_prices, getattr(spec, "energy", None))
     work = workload if isinstance(workload, Workload) else load(str(workload), seed, batch)
     shapes_do = timing_only and not hasattr(plugin, "VALUES")  # else its time depends on values
     network = work.network if shapes_do else filled(plugin, spec, work.network, seed)
@@ -87,7 +87,7 @@ def named(arch: str, config: str | None = None) -> tuple[str, str | None]:
     return name, inline or config
 
 
-def _priced(machine: Machine, own: object, used: object) -> tuple[Machine, dict[str, str]]:
+def priced(machine: Machine, own: object, used: object) -> tuple[Machine, dict[str, str]]:
     """The machine with a user's `own` prices, and the digest of that file, or of the one the machine `used` itself."""
     if own is not None:
         machine = replace(machine, energy=machine.energy.override(Path(str(own))))

@@ -17,9 +17,9 @@ pytest.importorskip("moocore")
 from tapeout.explore import sharing
 from tapeout.explore import study as studies
 from tapeout.explore.front import Front, hypervolume, importance, pareto
-from tapeout.explore.search import gathered
 from tapeout.explore.space import Axis, Range, Space, Values, shares
 from tapeout.explore.store import Store
+from tapeout.explore.study import gathered
 from workloads.load import load
 
 STUDIES = sorted((Path(__file__).parents[1] / "archs").glob("*/studies/*.yaml"))

@@ -1,6 +1,7 @@
 """FINN (Umuroglu et al., FPGA 2017) and its open successors: a streaming unit per layer, the whole network on chip."""
 
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import numpy as np
 
 from archs.finn import datapath, loop, oracle, resources, sizing
 from archs.finn.chain import Chain, Matrix, Unit, chain
-from archs.finn.folding import resolve
+from archs.finn.folding import given, resolve
 from archs.finn.model import Pipeline, pipeline
 from archs.finn.spec import FinnSpec
 from archs.finn.streamline import NOTE, filled, streamlined
@@ -29,6 +30,7 @@ __all__ = [
     "fill",
     "machine",
     "precision",
+    "prices",
     "ranked",
     "reference",
     "skips",
@@ -55,7 +57,17 @@ def machine(spec: FinnSpec) -> Machine:
     layers = spec.fold.layers
     device = resources.DEVICES[spec.device]
     peak = sum(fold.pe * fold.simd for fold in layers) if layers else int(device.luts * 0.7 / 2.5 / 2)
-    return Machine(spec.clock, peak, EnergyTable.load(ENERGY), "chip", ACCESSES)
+    return Machine(spec.clock, peak, _prices(), "chip", ACCESSES)
+
+
+@cache
+def _prices() -> EnergyTable:
+    return EnergyTable.load(ENERGY)
+
+
+def prices(spec: FinnSpec) -> tuple[str, ...]:
+    """What no cycle depends on; a folding that is searched depends on all settings."""
+    return ("clock", "device") if given(spec) in ("layers", "file") else ()
 
 
 def fill(spec: FinnSpec, network: Network, seed: int) -> Network:

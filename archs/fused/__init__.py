@@ -5,6 +5,7 @@ machine, under the same costs.
 """
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from sim.timeline import Timeline
 from workloads.network import Network
 from workloads.tensor import Array
 
-__all__ = ["SPEC", "bound", "build", "compute", "extras", "machine", "reference", "skips", "values"]
+__all__ = ["SPEC", "bound", "build", "compute", "extras", "machine", "prices", "reference", "skips", "values"]
 
 SPEC = FusedSpec
 ENERGY = Path(__file__).with_name("energy.yaml")
@@ -46,7 +47,17 @@ def machine(spec: FusedSpec) -> Machine:
     precision = PRECISIONS[spec.precision]
     peak = max(multipliers(spec, precision), int(DEVICE_DSPS / precision.dsps_per_mac))
     accesses = {action: Access(action, 1) for action in BITS}
-    return Machine(spec.clock, peak, EnergyTable.load(ENERGY), "system", accesses)
+    return Machine(spec.clock, peak, _prices(), "system", accesses)
+
+
+@cache
+def _prices() -> EnergyTable:
+    return EnergyTable.load(ENERGY)
+
+
+def prices(spec: FusedSpec) -> tuple[str, ...]:
+    """What no cycle depends on: the clock, where no DRAM is waited for."""
+    return ("clock",) if spec.dram_bandwidth is None or spec.accounting == "paper" else ()
 
 
 def skips(spec: FusedSpec, network: Network) -> dict[str, str]:

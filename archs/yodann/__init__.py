@@ -22,7 +22,20 @@ from workloads import generate
 from workloads.network import Array, Layer, Network
 from workloads.ops import BatchNorm, Conv, Pool, Relu
 
-__all__ = ["SPEC", "bound", "build", "compute", "example", "extras", "fill", "machine", "reference", "skips", "values"]
+__all__ = [
+    "SPEC",
+    "bound",
+    "build",
+    "compute",
+    "example",
+    "extras",
+    "fill",
+    "machine",
+    "prices",
+    "reference",
+    "skips",
+    "values",
+]
 
 SPEC = Yodann
 
@@ -30,6 +43,11 @@ SPEC = Yodann
 def machine(spec: Yodann) -> Machine:
     """The chip at its supply voltage."""
     return power.machine(spec)
+
+
+def prices(spec: Yodann) -> tuple[str, ...]:
+    """What no cycle depends on."""
+    return "voltage", "threshold", "clock", "boundary", "link_energy"
 
 
 def skips(spec: Yodann, network: Network) -> dict[str, str]:
@@ -114,11 +132,12 @@ def extras(
     them too.
     """
     chip = power.machine(spec)
+    timing = spec.model_copy(update={name: Yodann.model_fields[name].default for name in prices(spec)})
     layers: dict[str, dict[str, Any]] = {}
     spent: list[tuple[bool, float, float, int]] = []
     for phase, line in zip(plan, timelines, strict=True):
         (work,) = phase.layers
-        cutting = cut(spec, network, network.layer(work.name))
+        cutting = cut(timing, network, network.layer(work.name))
         seconds, ops = line.cycles / chip.clock_hz, 2 * work.macs_useful
         priced = chip.energy.price(phase.design.activity(), seconds, spec.boundary)
         spent.append((cutting.kernel == (1, 1), seconds, priced.interval.nominal, ops))
@@ -131,7 +150,7 @@ def extras(
                 "eta_tile": float(min(eta_tile(spec, each) for each in cutting.passes)),
                 "eta_ch_idle": float(eta_idle(spec, cutting.inputs // cutting.groups)),
                 "cycles_paper": Formula(cutting).cycles,
-                "cycles_beyond_paper": account.beyond(cutting) if spec.accounting == "full" else {},
+                "cycles_beyond_paper": dict(account.beyond(cutting)) if spec.accounting == "full" else {},
             }
     if not layers:
         return {}

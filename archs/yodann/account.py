@@ -1,11 +1,13 @@
 """Where the cycles of `full` accounting go that `paper` accounting does not know."""
 
+from functools import lru_cache
 from math import ceil
 
 from archs.yodann.geometry import Cut
 from archs.yodann.model import Formula, Timed
 
 
+@lru_cache(maxsize=64)
 def beyond(cut: Cut) -> dict[str, int]:
     """Cycles of one image by cause; they add up to full minus paper.
 

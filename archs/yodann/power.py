@@ -5,6 +5,7 @@ delay between 0.6 V and 1.2 V where the chip shows x27.5: near threshold only th
 """
 
 from dataclasses import dataclass
+from functools import cache
 from math import log
 from pathlib import Path
 
@@ -85,9 +86,14 @@ def clock_hz(spec: Yodann) -> float:
     return most if spec.clock is None else spec.clock
 
 
+@cache
+def _prices() -> EnergyTable:
+    return EnergyTable.load(ENERGY)
+
+
 def table(spec: Yodann) -> EnergyTable:
     """Prices at the voltage in use; pads and link do not see the core supply."""
-    base, points = EnergyTable.load(ENERGY), law(spec)
+    base, points = _prices(), law(spec)
     actions = {}
     for name, action in base.actions.items():
         parts = name.split(".", 1)[-1].rsplit(".", 1)

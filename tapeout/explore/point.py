@@ -19,10 +19,11 @@ import archs
 from sim.errors import InputError, SimError
 from sim.plan import Array
 from sim.result import VERSION, Request, Source
-from sim.run import execute
+from sim.run import Timing, execute, timing
 from tapeout.explore import memory, sharing
-from workloads.generate import fill
+from tapeout.session import filled, priced
 from workloads.load import Workload
+from workloads.network import Network
 
 Row = dict[str, Any]
 FAILED = "failed"
@@ -72,12 +73,12 @@ class Point:
             settings: Any = spec(self).model_dump(mode="json")
         except InputError:
             settings = [self.settings]
-        own = settings.get("energy") if isinstance(settings, dict) else None
+        file = dict(self.settings).get("energy") or (settings.get("energy") if isinstance(settings, dict) else None)
         said = {
             "code": code(),
             "arch": self.arch.partition(":")[0],
             "settings": settings,
-            "energy": hashlib.sha256(Path(own).read_bytes()).hexdigest() if own and Path(own).is_file() else None,
+            "energy": hashlib.sha256(Path(file).read_bytes()).hexdigest() if file and Path(file).is_file() else None,
             "workload": sharing.digest(self.workload),
             "run": [self.seed, self.batch, self.numbers],
         }
@@ -103,7 +104,13 @@ def code() -> str:
 def spec(point: Point) -> Any:
     """The accelerator's settings at this point, checked."""
     name, _, config = point.arch.partition(":")
-    return archs.settings(name, config or None, dict(point.settings))
+    return archs.settings(name, config or None, own(name, dict(point.settings)))
+
+
+def own(arch: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Those that the accelerator knows itself: `energy`, a file of prices, may be given to any."""
+    known = "energy" in archs.find(arch).SPEC.model_fields
+    return {name: value for name, value in settings.items() if known or name != "energy"}
 
 
 def evaluate(point: Point, key: str = "") -> Row:
@@ -127,14 +134,13 @@ def _figures(point: Point) -> dict[str, float | None]:
     settings = spec(point)
     name = point.arch.partition(":")[0]
     plugin = archs.find(name)
+    file = None if "energy" in plugin.SPEC.model_fields else dict(point.settings).get("energy")
+    machine, prices = priced(plugin.machine(settings), file, getattr(settings, "energy", None))
     work = _workload(point.workload, point.seed, point.batch)
-    if point.numbers and hasattr(plugin, "fill"):
-        network = fill(plugin.fill(settings, work.network, point.seed), point.seed)
-    else:
-        network = fill(work.network, point.seed) if point.numbers else work.network
+    network = _network(plugin, settings, work, point)
     request = Request(
         arch=name,
-        config=settings.model_dump(mode="json"),
+        config=settings.model_dump(mode="json") | prices,
         workload=Source(work.name, work.source, work.sha256),
         inputs_sha256="",
         images=len(next(iter(work.inputs.values()))),
@@ -143,8 +149,9 @@ def _figures(point: Point) -> dict[str, float | None]:
         check=False,
         timing_only=not point.numbers,
     )
-    inputs = _seen(plugin, settings, work, point)
-    result = execute(plugin, settings, network, inputs, request, labels=work.labels)
+    inputs = _seen(plugin, settings, network, work, point)
+    timed = None if point.numbers else _timed(plugin, settings, network, inputs, request, point)
+    result = execute(plugin, settings, network, inputs, request, machine, labels=work.labels, timed=timed)
     total: dict[str, float | None] = dict(flat(result.data))
     return total | {metric: figure(result.data, metric) for metric in point.wanted}
 
@@ -159,19 +166,51 @@ def forget() -> None:
     """Begin anew: files may have changed since the last study of this process."""
     sharing.digest.cache_clear()
     _workload.cache_clear()
-    _SEEN.clear()
+    for kept in (_FILLED, _SEEN, _TIMED):
+        kept.clear()
 
 
-_SEEN: dict[str, tuple[tuple[Any, ...], Mapping[str, Array]]] = {}
+_FILLED: dict[str, tuple[Any, Network]] = {}
+_SEEN: dict[str, tuple[Any, Mapping[str, Array]]] = {}
+_TIMED: dict[str, tuple[Any, Timing]] = {}
+"""The last network, activations and times of each accelerator: those that its next point needs, as points are ordered."""
 
 
-def _seen(plugin: Any, settings: Any, work: Workload, point: Point) -> Mapping[str, Array]:
+def _network(plugin: Any, settings: Any, work: Workload, point: Point) -> Network:
+    """The network as `tapeout run` has it: with seeded tensors where it has none and where they matter."""
+    if not point.numbers and not hasattr(plugin, "VALUES"):
+        return work.network
+    kind = _untimed(plugin, settings) if hasattr(plugin, "fill") else ""
+    key = (point.workload, point.seed, point.batch, kind)
+    if plugin.__name__ not in _FILLED or _FILLED[plugin.__name__][0] != key:
+        _FILLED[plugin.__name__] = key, filled(plugin, settings, work.network, point.seed)
+    return _FILLED[plugin.__name__][1]
+
+
+def _untimed(plugin: Any, settings: Any) -> str:
+    """The settings that cycles depend on."""
+    names = plugin.prices(settings) if hasattr(plugin, "prices") else ()
+    return repr(settings.model_copy(update=dict.fromkeys(names)))
+
+
+def _timed(
+    plugin: Any, settings: Any, network: Network, inputs: Mapping[str, Array], request: Request, point: Point
+) -> Timing:
+    """Plan and timelines, shared with the point before where only prices changed since."""
+    key = (point.workload, point.seed, point.batch, _untimed(plugin, settings))
+    if plugin.__name__ not in _TIMED or _TIMED[plugin.__name__][0] != key:
+        _TIMED.pop(plugin.__name__, None)
+        _TIMED[plugin.__name__] = key, timing(plugin, settings, network, inputs, request)
+    return _TIMED[plugin.__name__][1]
+
+
+def _seen(plugin: Any, settings: Any, network: Network, work: Workload, point: Point) -> Mapping[str, Array]:
     """The inputs, with every layer's activations where the machine's timing depends on them: computed once."""
     if point.numbers or not hasattr(plugin, "VALUES"):
         return work.inputs
     key = (point.workload, point.seed, point.batch, *(getattr(settings, name) for name in plugin.VALUES))
     if plugin.__name__ not in _SEEN or _SEEN[plugin.__name__][0] != key:
-        activations = plugin.compute(settings, work.network, work.inputs).activations
+        activations = plugin.compute(settings, network, work.inputs).activations
         _SEEN[plugin.__name__] = key, {**work.inputs, **activations}
     return _SEEN[plugin.__name__][1]
 

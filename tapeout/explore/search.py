@@ -20,7 +20,7 @@ from tapeout.explore.methods import Outcome, rounds
 from tapeout.explore.point import DONE, FAILED, Point, Row, code, evaluate, forget, summed
 from tapeout.explore.space import Assignment, Axis
 from tapeout.explore.store import TEXTS, Store
-from tapeout.explore.study import DENSITIES, ITEM, Plan, Study
+from tapeout.explore.study import Plan, Study, point
 
 Progress = Callable[[str, int, int], None]
 
@@ -39,29 +39,6 @@ class Tally:
     first_s: float | None = None
     worker_s: float = 0.0
     cpu_s: float = 0.0
-
-
-def point(study: Study, chosen: Mapping[str, Any]) -> Point:
-    """The point that an assignment means; densities become part of the workload's name."""
-    given = [f"{name.partition('.')[2]}={chosen[name]:g}" for name in DENSITIES if name in chosen]
-    varied = {name: value for name, value in chosen.items() if name not in ("arch", "workload", *DENSITIES)}
-    settings = dict(study.settings) | gathered(varied)
-    workload = f"{chosen['workload']}@{','.join(given)}" if given else chosen["workload"]
-    wanted = tuple(name for name in study.metrics if name.startswith(("layers.", "arch.")))
-    return Point(chosen["arch"], workload, tuple(settings.items()), study.seed, study.batch, study.numbers, wanted)
-
-
-def gathered(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings of a list's items as that list: `fold.layers.0.pe`, `fold.layers.1.pe` as `fold.layers`."""
-    found: dict[str, Any] = {}
-    for name, value in settings.items():
-        item = ITEM.fullmatch(name)
-        if item:
-            found.setdefault(item[1], {}).setdefault(int(item[2]), {})[item[3]] = value
-        else:
-            found[name] = value
-    lists = {item[1] for name in settings if (item := ITEM.fullmatch(name))}
-    return {name: [value[n] for n in sorted(value)] if name in lists else value for name, value in found.items()}
 
 
 def judge(study: Study, row: Mapping[str, Any]) -> Outcome | None:

@@ -5,7 +5,7 @@ grid: those that decide about the network and its encoding come first, so that p
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Self
 
@@ -146,8 +146,8 @@ class Space:
     axes: tuple[Axis, ...]
 
     @classmethod
-    def of(cls, axes: Iterable[Axis], first: Sequence[str]) -> "Space":
-        """Axes named in `first` come first, in its order, after those that they depend on."""
+    def of(cls, axes: Iterable[Axis], first: Sequence[str], last: Collection[str] = ()) -> "Space":
+        """Axes named in `first` come first, in its order, after those that they depend on; so do all before `last`."""
         given, ordered = {axis.name: axis for axis in axes}, dict[str, Axis]()
 
         def put(axis: Axis) -> None:
@@ -155,7 +155,7 @@ class Space:
                 put(given[other])
             ordered.setdefault(axis.name, axis)
 
-        for name in (*[n for n in first if n in given], *given):
+        for name in (*[n for n in first if n in given], *[n for n in given if n not in last], *given):
             put(given[name])
         return cls(tuple(ordered.values()))
 

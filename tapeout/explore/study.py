@@ -17,6 +17,7 @@ budget: 2000                                # points
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -27,6 +28,7 @@ from sim.config import Document, Spec, make, read_yaml
 from sim.errors import InputError, nearest
 from sim.result import UNITS
 from sim.units import parse
+from tapeout.explore.point import Point, own, spec
 from tapeout.explore.space import Axis, Range, Space, Values
 
 DENSITIES = ("density.weight", "density.activation")
@@ -141,7 +143,9 @@ def read(path: str | Path) -> Plan:
     for name, written in study.parameters.items():
         axes.append(_axis(document, name, written, axes))
     _check_arms(document, study, axes)
-    plan = Plan(study, Space.of(axes, _first(study.arch)), str(path))
+    space = Space.of(axes, _first(study.arch))
+    space = Space.of(axes, _first(study.arch), _last(study, space))
+    plan = Plan(study, space, str(path))
     _check_method(document, study, plan.space)
     return plan
 
@@ -174,7 +178,7 @@ def _check_arms(document: Document, study: Study, axes: Iterable[Axis]) -> None:
     for n, text in enumerate(study.arch):
         try:
             name, _, config = text.partition(":")
-            archs.settings(name, config or None, study.settings)
+            archs.settings(name, config or None, own(name, study.settings))
         except InputError as error:
             at = ("settings", error.setting) if error.setting in study.settings else ("arch", n)
             raise document.error(error.message, at) from None
@@ -188,7 +192,7 @@ def _check_values(document: Document, name: str, config: str | None, axis: Axis)
         return  # a list can be checked as a whole only
     for value in axis.domain.ends():
         try:
-            archs.settings(name, config, {axis.name: value})
+            archs.settings(name, config, own(name, {axis.name: value}))
         except InputError as error:
             if error.message.startswith("unknown setting"):
                 allowed = [*archs.find(name).SPEC.model_fields, *DENSITIES]
@@ -214,3 +218,43 @@ def _first(texts: Iterable[str]) -> tuple[str, ...]:
     """What decides which network is loaded and how it is encoded, outermost first: points that agree in it share it."""
     encoding = [s for text in texts for s in getattr(archs.find(text.partition(":")[0]), "ENCODING", ())]
     return ("workload", *DENSITIES, "arch", *dict.fromkeys(encoding))
+
+
+def _last(study: Study, space: Space) -> set[str]:
+    """Parameters that change prices alone at the first point of every accelerator: neighbours then share their times."""
+    found = []
+    for text in study.arch:
+        plugin = archs.find(text.partition(":")[0])
+        first = point(study, space.walk(partial(_first_of, text)))
+        try:
+            found.append(set(plugin.prices(spec(first)) if hasattr(plugin, "prices") else ()))
+        except InputError:
+            found.append(set())
+    return set.intersection(*found)
+
+
+def _first_of(arch: str, axis: Axis) -> Any:
+    return arch if axis.name == "arch" else axis.domain.ends()[0]
+
+
+def point(study: Study, chosen: Mapping[str, Any]) -> Point:
+    """The point that an assignment means; densities become part of the workload's name."""
+    given = [f"{name.partition('.')[2]}={chosen[name]:g}" for name in DENSITIES if name in chosen]
+    varied = {name: value for name, value in chosen.items() if name not in ("arch", "workload", *DENSITIES)}
+    settings = dict(study.settings) | gathered(varied)
+    workload = f"{chosen['workload']}@{','.join(given)}" if given else chosen["workload"]
+    wanted = tuple(name for name in study.metrics if name.startswith(("layers.", "arch.")))
+    return Point(chosen["arch"], workload, tuple(settings.items()), study.seed, study.batch, study.numbers, wanted)
+
+
+def gathered(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings of a list's items as that list: `fold.layers.0.pe`, `fold.layers.1.pe` as `fold.layers`."""
+    found: dict[str, Any] = {}
+    for name, value in settings.items():
+        item = ITEM.fullmatch(name)
+        if item:
+            found.setdefault(item[1], {}).setdefault(int(item[2]), {})[item[3]] = value
+        else:
+            found[name] = value
+    lists = {item[1] for name in settings if (item := ITEM.fullmatch(name))}
+    return {name: [value[n] for n in sorted(value)] if name in lists else value for name, value in found.items()}
