@@ -62,6 +62,23 @@ def test_scaled(table: EnergyTable) -> None:
     assert low.price({}, 1.0).interval.nominal == 0.5e-3
 
 
+def test_scaled_by_nothing_it_stays(table: EnergyTable) -> None:
+    assert table.scaled(dynamic=2).static == table.static
+    assert table.scaled(static=2).actions == table.actions
+
+
+def test_only_a_constant_with_a_range_moves_the_total(table: EnergyTable) -> None:
+    assert table.price({"ram.read": 5}, 0.0).movers == ()
+
+
+def test_replace(table: EnergyTable) -> None:
+    assert table.replace() == table
+    mac, ram = table.actions["pad.bit"], table.static["ram"]
+    other = table.replace({"mac": mac, "new": mac}, {"new": ram})
+    assert (other.actions["mac"], other.actions["new"], other.static["new"]) == (mac, mac, ram)
+    assert set(other.actions) == {*table.actions, "new"} and set(other.static) == {"ram", "new"}
+
+
 def test_own_table(table: EnergyTable, tmp_path: Path) -> None:
     own = tmp_path / "own.yaml"
     own.write_text("actions:\n  mac: {energy: {low: 1 pJ, nominal: 1 pJ, high: 1 pJ}, source: my library}\n")

@@ -5,6 +5,7 @@ import pytest
 
 from sim.errors import DeadlockError
 from sim.graph import Design, Fifo, Stage
+from sim.rates import Total
 from sim.run import simulate
 from sim.timeline import Timeline
 
@@ -150,6 +151,23 @@ def test_nothing_to_do(engine):
     line = simulate(made([Stage("a", 7, 0), Stage("b", 2, 1)], ("a", "b", Fifo("ab", 1, 1, 0))), engine)
     assert line.cycles == 2 and line.starts("a").shape == (0, 1)
     assert list(line.shares("a")) == [0, 0, 0, 2]
+
+
+def test_a_design_as_a_graph_and_its_counts():
+    """Counts by firing and lane, of all stages or of some; two FIFOs between the same two stages are two edges."""
+    design = Design("graph")
+    a = design.add(Stage("a", 1, 3, {"mac": 2, "read": np.array([1, 0, 4])}, lanes=2))
+    b = design.add(Stage("b", 1, 3, {"mac": np.array([[1, 2], [3, 4], [5, 6]]), "write": Total(7)}, lanes=2))
+    fifo = design.connect(a, "b", Fifo("one", 1))
+    design.connect("a", b, Fifo("two", 1))
+    assert design.activity() == {"mac": 12 + 21, "read": 10, "write": 7}
+    assert design.activity(("b",)) == {"mac": 21, "write": 7}
+    assert design.graph.nodes["a"]["stage"] is a and design.graph.number_of_edges("a", "b") == 2
+    assert design.graph.edges["a", "b", "one"]["fifo"] is fifo
+    assert (
+        [edge.fifo.name for edge in design.inputs("b")] == ["one", "two"] == [e.fifo.name for e in design.outputs("a")]
+    )
+    assert design.inputs("a") == design.outputs("b") == []
 
 
 def test_values_go_through_the_queues():

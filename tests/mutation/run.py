@@ -28,7 +28,8 @@ os.environ |= {"NUMBA_DISABLE_JIT": "1", "TAPEOUT_DESIGNS": os.environ.get("TAPE
 ROOT = Path(__file__).parents[2]
 ENGINES = ("tests/test_tiny.py", "tests/test_engines.py")
 TESTS = {  # a module's own tests/test_<module>.py comes first, where there is one
-    **dict.fromkeys(("graph", "des", "fast", "kernel", "rates"), ENGINES),
+    "graph": ("tests/test_design.py", *ENGINES),
+    **dict.fromkeys(("des", "fast", "kernel", "rates"), ENGINES),
     **dict.fromkeys(("periodic", "cycle", "regimes"), ENGINES[::-1]),
     "timeline": (*ENGINES, "tests/test_trace.py"),
     "critical": (*ENGINES, "tests/test_trace.py"),
