@@ -166,6 +166,13 @@ def mec() -> float:
     return buffers[0] / buffers[1]
 
 
+def local_binary(kernel: int) -> float:
+    """Learned weights of a convolution over those of the 1 x 1 that follows as many fixed kernels."""
+    shape = (64, 32, 32)
+    full, learned = (Conv(64, (side, side)).parameters(shape)["weight"] for side in (kernel, 1))
+    return prod(full) / prod(learned)
+
+
 def xnor(channels: int = 256, kernel: int = 9, word: int = 64) -> float:
     """Multiply-accumulates of a layer over word operations and the scale map: 64 c N / (c N + 64)."""
     return word * channels * kernel / (channels * kernel + word)
@@ -196,7 +203,7 @@ CLAIMS = (
           lambda: 1 - params(li2016()) / params(zoo("vgg16-cifar10"))),
     Claim(25, "AlexNet, dense over pruned energy", 3.7, pruned.energy_ratio,
           "EIE, fully connected layers at the densities of row 15; the paper's model has all layers, and densities chosen "
-          "with its energy in the loop, which were not found", True),
+          "with its energy in the loop, which were not found; nor were those of its GoogLeNet (1.6)", True),
     Claim(30, "memory references, single weights over 3 x 3 kernels", 2, pruned.reference_ratio,
           "EIE, equal density: its references follow the entries, wherever they stand; the paper's SCNN model merges "
           "references of neighbouring weights", True),
@@ -207,6 +214,8 @@ CLAIMS = (
     Claim(71, "VGG-16 fc6 as a tensor train of rank 2", 194_622, lambda: tensor_train(2), "published value recalled"),
     Claim(85, "VGG-16 parameters over MobileNet's", 32, lambda: params(zoo("vgg16")) / params(zoo("mobilenet-v1"))),
     Claim(85, "VGG-16 MACs over MobileNet's", 27, lambda: macs(zoo("vgg16")) / macs(zoo("mobilenet-v1"))),
+    Claim(129, "weights of 3 x 3 over learned ones", 9, lambda: local_binary(3), "fixed ternary 3 x 3, learned 1 x 1"),
+    Claim(129, "the same, 13 x 13", 169, lambda: local_binary(13)),
     Claim(131, "AlexNet parameters over SqueezeNet's", 50, lambda: params(zoo("alexnet")) / params(zoo("squeezenet1.0"))),
     Claim(133, "ShuffleNet 1x, g = 3, million MACs", 140, lambda: macs(zoo("shufflenet-1x-g3")) / 1e6,
           "later listings say 137"),
@@ -219,18 +228,18 @@ CLAIMS = (
 )  # fmt: skip
 
 STEPS = {
-    "F1": "prune", "F2": "prune(granularity=filter)", "F3": "prune(granularity=block)", "F4": "share",
+    "F1": "prune", "F2": "prune(granularity=filter)` and `shrink", "F3": "prune(granularity=block)", "F4": "share",
     "F5": "quantise", "F6": "quantise(scheme=pow2)", "F7": "quantise(scheme=ternary)", "F8": "quantise(scheme=binary)",
     "F9": "quantise(scheme=xnor)", "F10": "hash", "F11": "pq", "F12": "lowrank", "F13": "lowrank(kind=spatial)",
     "F14": "lowrank(kind=cp)", "F15": "lowrank(kind=tucker)", "F16": "lowrank(kind=tt)", "F17": "structured",
-    "F21": "dctcode",
+    "F20": "mask", "F21": "dctcode",
 }  # fmt: skip
 """What `tapeout compress --apply` calls each family."""
 
 REASONS = {
     "T": "changes training; the network that runs is as before",
     "M": "an analysis, or no accelerator's business",
-    "D": "decides anew for every input; the machines here take no mask but the zeros of their inputs",
+    "D": "a mask that the network works out for every input; zeros of activations and skipped positions run as `mask`",
 }
 CORE = {138: "eie", 139: "yodann", 141: "finn", 147: "fused"}
 
@@ -244,12 +253,11 @@ def reason(row: Row) -> str:
     steps = ", ".join(f"`{STEPS[family]}`" for family in row.families if family in STEPS)
     ways = any(family.startswith("A") for family in row.families)
     if steps:
-        return f"runs as {steps}; what was published is an accuracy, a measured time, or needs settings that were not found"
+        rest = "what was published is an accuracy, was measured on another machine, or needs settings that were not found"
+        return f"runs as {steps}; {rest}"
     if ways:
         return "a way to compute a convolution (`workloads.lower`); what was published is a measured time"
-    if {"F18", "F19"} & set(row.families):
-        return "another layer list: any YAML or ONNX file; no layer list of it was found"
-    return "depends on the input; zeros in activations are used, other masks are not"
+    return "another layer list: any YAML or ONNX file; no layer list of it was found"
 
 
 def page() -> str:

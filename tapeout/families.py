@@ -16,7 +16,8 @@ from reports.tables import columns
 from sim.errors import InputError, SimError
 from tapeout.session import run
 from workloads.compress.factored import factored
-from workloads.compress.steps import FAMILIES, compress, parse_step
+from workloads.compress.steps import SETTINGS, Step, compress, parse_step
+from workloads.elementwise import Elementwise
 from workloads.generate import activations, fill
 from workloads.load import Workload
 from workloads.network import Layer, Network
@@ -25,7 +26,7 @@ from workloads.tensor import Array
 
 STEPS = (
     ("F1", "prune(density=0.1)"),
-    ("F2", "prune(density=0.5, granularity=filter)"),
+    ("F2", "prune(density=0.5, granularity=filter); shrink(constants=drop)"),
     ("F3", "prune(granularity=nm, n=2, m=4)"),
     ("F4", "share(bits=4)"),
     ("F5", "quantise(bits=8)"),
@@ -37,9 +38,11 @@ STEPS = (
     ("F12", "lowrank(ratio=0.25)"),
     ("F16", "lowrank(kind=kronecker, rank=2)"),
     ("F17", "structured(block=8)"),
+    ("F20", "mask(threshold=1)"),
+    ("F20", "mask(kind=perforation, step=2)"),
     ("F21", "dctcode(step=1.0)"),
 )
-"""One step a family; low-rank ones run as chains of layers where such a chain exists."""
+"""The steps of each family; low-rank ones run as chains of layers where such a chain exists."""
 
 
 @cache
@@ -57,8 +60,13 @@ def network() -> Network:
 
 @cache
 def _made(text: str) -> Network:
-    """The small network after a step (none: as it is)."""
-    return factored(compress(network(), [parse_step(text)]).network) if text else network()
+    """The small network after steps (none: as it is)."""
+    return factored(compress(network(), steps_of(text)).network)
+
+
+def steps_of(text: str) -> list[Step]:
+    """Steps that stand one behind another, with semicolons between them."""
+    return [parse_step(part) for part in text.split(";") if part]
 
 
 def whole(given: Network) -> Network:
@@ -69,7 +77,7 @@ def whole(given: Network) -> Network:
     """
 
     def plain(layer: Layer) -> Layer:
-        if isinstance(layer.op, Relu):
+        if isinstance(layer.op, Relu | Elementwise):
             return replace(layer, op=Sign())
         if isinstance(layer.op, Conv | Linear):
             weight = _scaled(layer.array("weight"))
@@ -102,7 +110,7 @@ def table() -> str:
         rows.append((covers, text, *cells))
     head = ("family", "step", *names)
     explain = "cycles and stored weight bits of the uncompressed network over the compressed one's; more is better"
-    untold = sorted(set(FAMILIES) - {parse_step(text).name for _, text in STEPS})
+    untold = sorted(set(SETTINGS) - {step.name for _, text in STEPS for step in steps_of(text)})
     return "\n".join([columns(head, rows, left=2 + len(names)), "", explain, *(f"- {note}" for note in notes), *untold])
 
 

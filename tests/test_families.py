@@ -4,11 +4,11 @@ import numpy as np
 
 import archs
 from tapeout import families
-from workloads.compress.steps import FAMILIES, parse_step
+from workloads.compress.steps import SETTINGS
 
 
 def test_every_family_has_a_step() -> None:
-    assert {parse_step(text).name for _, text in families.STEPS} == set(FAMILIES)
+    assert {step.name for _, text in families.STEPS for step in families.steps_of(text)} == set(SETTINGS)
 
 
 def test_sparsity_saves_cycles_on_eie_alone_and_bits_of_traffic_elsewhere() -> None:
@@ -33,5 +33,15 @@ def test_whole_weights_keep_the_signs_of_every_row() -> None:
     assert np.array_equal(np.sign(given), fc)
 
 
-def test_no_cell_is_empty() -> None:
-    assert all(families._cell(name, text)[0] != "-" for name in archs.names() for _, text in families.STEPS)
+def test_an_empty_cell_says_why() -> None:
+    cells = {(name, text): families._cell(name, text) for name in archs.names() for _, text in families.STEPS}
+    empty = {key: note for key, (cell, note) in cells.items() if cell == "-"}
+    assert set(empty) == {("finn", "mask(kind=perforation, step=2)")}
+    assert "a resize layer; FINN takes" in next(iter(empty.values()))
+
+
+def test_fewer_filters_make_every_machine_quicker_or_smaller() -> None:
+    text = next(text for family, text in families.STEPS if family == "F2")
+    for name, gain in (("eie", 1.5), ("yodann", 1.1)):
+        assert float(families._cell(name, text)[0].split("x cycles")[0]) > gain
+    assert all("2.0x bits" in families._cell(name, text)[0] for name in ("finn", "fused", "yodann"))

@@ -131,13 +131,11 @@ def _wanted(network: Network, layer: Layer, constant: Mapping[str, Array], kept:
     match way(network, layer):
         case "matrix":
             reads = (_columns(layer)[rows] != 0).any(axis=2)
-            wanted: Array = (reads & ~_absorbed(layer, constant[layer.inputs[0]])).any(axis=0)
-            return [wanted]
+            return [np.asarray((reads & ~_absorbed(layer, constant[layer.inputs[0]])).any(axis=0))]
         case "each":
             return [rows] * len(layer.inputs)
         case "flat":
-            units: Array = rows.reshape(len(kept[layer.inputs[0]]), -1).any(axis=1)
-            return [units]
+            return [np.asarray(rows.reshape(len(kept[layer.inputs[0]]), -1).any(axis=1))]
         case "row":
             return np.split(rows, np.cumsum([len(kept[source]) for source in layer.inputs])[:-1])
         case _:

@@ -17,6 +17,7 @@ from sim.config import Document, Spec, make, parse_yaml
 from sim.errors import InputError, nearest
 from workloads.compress.lookup import Hash, Pq, hash_, pq
 from workloads.compress.lowrank import Lowrank, lowrank
+from workloads.compress.mask import Mask, mask
 from workloads.compress.prune import Prune, prune, share_above, threshold
 from workloads.compress.quantise import Quantise, quantise
 from workloads.compress.share import share
@@ -74,9 +75,10 @@ FAMILIES: dict[str, Family] = {
 
 
 NETWORKS: dict[str, tuple[type[Spec], Callable[[Network, Any], tuple[Network, tuple[str, ...]]]]] = {
+    "mask": (Mask, mask),
     "shrink": (Shrink, shrink),
 }
-"""Steps on the whole network: settings, and (network, settings) -> smaller network and what is to be said of it."""
+"""Steps on the whole network: settings, and (network, settings) -> network and what is to be said of it."""
 SETTINGS = {name: family.settings for name, family in FAMILIES.items()} | {name: s for name, (s, _) in NETWORKS.items()}
 
 
@@ -115,9 +117,9 @@ def parse_step(text: str) -> Step:
         data = parse_yaml("{" + body + "}", "--apply").data
     except InputError as error:
         raise InputError(f"found {text!r}; {error.message}", where="--apply", setting=name) from None
-    if name in NETWORKS and "layers" in data:
+    if name == "shrink" and "layers" in data:
         raise InputError("works on the whole network; allowed: no layers", where="--apply", setting=name)
-    layers = data.pop("layers", "*")
+    layers = data.get("layers", "*") if name in NETWORKS else data.pop("layers", "*")
     if not isinstance(layers, str):
         raise InputError(f"found {layers!r}; allowed: a name or a pattern", where="--apply", setting=f"{name}.layers")
     try:
