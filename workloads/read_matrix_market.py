@@ -19,6 +19,7 @@ MOST_BYTES = 256 << 20
 MOST_ENTRIES = 1 << 24
 """Four times the non-zeros of VGG-16's pruned fc6; as arrays they stay far below 1 GiB."""
 PIECE = 1 << 20
+SYMMETRIES = (b"general", b"symmetric", b"skew-symmetric")
 KINDS = ("coordinate", "array")
 
 
@@ -76,6 +77,10 @@ def _check_head(path: Path, data: bytes) -> tuple[int, int]:
         raise InputError("found no rows, columns and entries", where=f"{path}:{number}")
     rows, columns = int(sizes[0]), int(sizes[1])
     entries = int(sizes[2]) if len(sizes) == 3 else rows * columns
+    if words[4] not in SYMMETRIES or (words[4] != b"general" and rows != columns):
+        raise InputError(
+            f"{words[4].decode('latin-1')} and {rows} x {columns}; allowed: square unless general", where=str(path)
+        )
     if not rows or not columns or rows * columns > MAX_VALUES:
         raise InputError(f"{rows} x {columns} values; allowed: 1 to {MAX_VALUES}", where=f"{path}:{number}")
     if entries * (4 if len(sizes) == 3 else 2) > len(data) + 4:

@@ -114,7 +114,7 @@ def describe(value: Any, key: str, arrays: dict[str, Array]) -> Any:
 
 def _key(document: Document, at: At) -> str:
     """The array name of the tensor whose record stands at ("layers", i, "params", name)."""
-    return f"{document_at(document, at[:2])['name']}.{at[-1]}"
+    return f"{document_at(document, at[:2]).get('name', '')}.{at[-1]}"
 
 
 def _tensor(document: Document, at: At, arrays: Mapping[str, Array], key: str) -> Tensor:
@@ -134,7 +134,7 @@ def _restore(value: Any, document: Document, at: At, arrays: Mapping[str, Array]
     if "array" in value:
         return _array(value, document, at, arrays, key)
     known = kinds()
-    kind = known.get(value.get("format", ""))
+    kind = known.get(str(value.get("format")))
     if kind is None:
         raise document.error(f"unknown format, {nearest(str(value.get('format')), known)}", (*at, "format"))
     names = [field.name for field in fields(kind) if field.init]

@@ -68,6 +68,7 @@ class Slice(Op):
     kind: ClassVar[str] = "slice"
 
     def output(self, *inputs: Shape) -> Shape:
+        _for_every_axis(inputs[0], self.starts, self.counts, self.steps)
         for size, start, count, step in zip(inputs[0], self.starts, self.counts, self.steps, strict=True):
             if not (0 <= start < size and 0 <= start + (count - 1) * step < size):
                 raise InputError(f"a cut from {start} of {count} by {step} leaves {size} values")
@@ -85,6 +86,7 @@ class Pad(Op):
     kind: ClassVar[str] = "pad"
 
     def output(self, *inputs: Shape) -> Shape:
+        _for_every_axis(inputs[0], self.before, self.after)
         return tuple(size + b + a for size, b, a in zip(inputs[0], self.before, self.after, strict=True))
 
 
@@ -96,7 +98,16 @@ class Broadcast(Op):
     kind: ClassVar[str] = "broadcast"
 
     def output(self, *inputs: Shape) -> Shape:
-        return tuple(np.broadcast_shapes(inputs[0], self.shape))
+        try:
+            return tuple(np.broadcast_shapes(inputs[0], self.shape))
+        except ValueError:
+            raise InputError(f"{inputs[0]} does not broadcast to {self.shape}") from None
+
+
+def _for_every_axis(shape: Shape, *settings: tuple[int, ...]) -> None:
+    for setting in settings:
+        if len(setting) != len(shape):
+            raise InputError(f"found {len(setting)} numbers {setting} for the {len(shape)} axes of {shape}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +118,7 @@ class Tile(Op):
     kind: ClassVar[str] = "tile"
 
     def output(self, *inputs: Shape) -> Shape:
+        _for_every_axis(inputs[0], self.repeats)
         return tuple(size * times for size, times in zip(inputs[0], self.repeats, strict=True))
 
 

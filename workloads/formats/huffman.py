@@ -38,6 +38,8 @@ class Stream:
 
     def decode(self) -> Array:
         """The symbols, int64. InputError for bits that are no code."""
+        if any(part.dtype != np.uint8 or part.ndim != 1 for part in (self.packed, self.lengths)):
+            raise InputError("bits and lengths of codes that are no bytes")
         if self.count < 0 or self.count > min(MAX_VALUES, 8 * len(self.packed)) or self.lengths.max(initial=0) > 56:
             raise InputError(f"{len(self.packed)} bytes cannot hold {self.count} symbols")
         order = np.lexsort((np.arange(len(self.lengths)), self.lengths))
@@ -111,6 +113,17 @@ class Transformed:
         offset = int(-levels.min(initial=0))
         symbols = levels.astype(np.int64) + offset
         return cls(dense.shape, block, float(step), offset, Stream.encode(symbols, int(symbols.max(initial=0)) + 1))
+
+    def check(self) -> None:
+        """Raise an InputError unless the parts fit each other; for tensors that come from files."""
+        rows, size = (*self.shape, 0)[0], prod(self.shape[1:])
+        whole = len(self.shape) > 2 and prod(self.shape[2:]) > 1
+        if self.block < 1 or min(self.shape, default=0) < 1 or not 0 < self.step < float("inf"):
+            raise InputError(f"shape {self.shape}, block {self.block} and step {self.step} are not above 0")
+        wanted = rows * (size if whole else -(-size // self.block) * self.block)
+        if self.symbols.count != wanted:
+            raise InputError(f"{self.symbols.count} coefficients do not fit shape {self.shape}")
+        self.symbols.decode()
 
     def items(self) -> dict[str, int]:
         """Stored bits by part."""
