@@ -26,7 +26,17 @@ check: $(READY)  ## format, lint, types, layers
 	$(BIN)/lint-imports
 
 bench: $(READY)  ## how fast: cycle counts are asserted, times reported
-	$(BIN)/python -m pytest tests/bench -o python_files='bench_*.py' -o norecursedirs='.*' -p no:xdist
+	$(BIN)/python -m pytest tests/bench --page reports/gallery -o python_files='bench_*.py' -o norecursedirs='.*' -p no:xdist
+
+PEERS ?= out/peers
+peers: $(READY) $(PEERS)/scalesim/installed $(PEERS)/zigzag/installed  ## the same layers in other tools: minutes
+	$(BIN)/python tests/bench/peers.py --folder $(PEERS) --page reports/gallery
+
+$(PEERS)/scalesim/installed:  # its own environment: it breaks with newer numpy
+	-$(PYTHON) -m venv $(@D) && $(@D)/bin/python -m pip install --quiet scalesim==3.0.0 'numpy<2.3' && touch $@
+
+$(PEERS)/zigzag/installed:  # six is a dependency that it does not name
+	-$(PYTHON) -m venv $(@D) && $(@D)/bin/python -m pip install --quiet zigzag-dse==3.9.1 six && touch $@
 
 gallery: $(READY)  ## every finished figure, from runs
 	$(BIN)/python -m tapeout.gallery
