@@ -15,7 +15,7 @@ import pytest
 
 import archs
 from sim.errors import InputError
-from sim.result import SCHEMA_FILE, Request, Result, Source
+from sim.result import METRICS, SCHEMA_FILE, Request, Result, Source
 from sim.run import execute
 from tapeout import scaffold, session
 from tapeout.session import digest, filled
@@ -154,6 +154,15 @@ def test_the_same_request_gives_the_same_bytes(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_time_does_not_depend_on_whether_numbers_are_computed(name: str) -> None:
     assert run(name, timing_only=True).total["cycles"] == run(name).total["cycles"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_figure_has_a_definition(name: str) -> None:
+    """Whatever stands in a total or a layer as a number, or as a table of numbers, `tapeout show` explains."""
+    data = run(name).data
+    figures = [item for part in (data["total"], *data["layers"]) for item in part.items()]
+    named = {key for key, value in figures if isinstance(value, int | float | dict)}
+    assert not named - set(METRICS)
 
 
 @pytest.mark.parametrize("name", NAMES)
