@@ -1,5 +1,9 @@
 """Work that points share: nothing of it shows in their figures, and `tapeout run` says the same of each."""
 
+import json
+import shlex
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +11,10 @@ import pytest
 
 import tapeout
 from sim import run as running
+from sim.errors import InputError
 from tapeout.explore import point as points
+from tapeout.explore import study as studies
+from tapeout.explore import verb
 from tapeout.explore.point import DONE, Point, evaluate, forget
 
 TINY = """
@@ -43,6 +50,75 @@ def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def made(arch: str, changed: dict[str, Any]) -> Point:
     workload, settings, _ = OTHERS[arch]
     return Point(arch, workload, tuple((settings | changed).items()))
+
+
+COMPRESSED = """
+question: "How few weights, of how few bits?"
+arch: [eie, fused]
+workload: tiny.yaml
+compress: ["prune(density={kept})", "share(bits={weight_bits})"]
+parameters:
+  kept: [0.02, 0.05]
+  weight_bits: {values: [2, 3], when: {arch: eie}}
+  pes: {values: [8, 16], when: {arch: eie}}
+objectives: [{minimise: time_s}, {minimise: energy_j}]
+"""
+
+
+def test_compression_is_a_parameter(tmp_path: Path) -> None:
+    """Steps become part of a workload's name; a step whose parameter is not active is left out; commands remake points."""
+    path = tmp_path / "study.yaml"
+    path.write_text(COMPRESSED)
+    plan = studies.read(path)
+    texts = [studies.workload(plan.study, chosen) for chosen in plan.space.grid()]
+    assert texts.count("tiny.yaml|prune(density=0.02)|share(bits=2)") == 2
+    assert texts.count("tiny.yaml|prune(density=0.02)") == 1 and len(texts) == 10
+    path.write_text(COMPRESSED.replace("[eie, fused]", "eie"))
+    (said, folder), (again, other) = (
+        verb.run(studies.read(path), tmp_path / str(jobs), jobs, None, lambda *_: None) for jobs in (1, 2)
+    )
+    assert said == again and (folder / "points.csv").read_bytes() == (other / "points.csv").read_bytes()
+    assert said["points"]["done"] == 8 and set(said["importance"]["energy_j"]) >= {"kept", "weight_bits", "pes"}
+    best = said["front"][0]
+    assert best["network"] == {"workload": "tiny.yaml", "kept": 0.02, "weight_bits": best["settings"]["weight_bits"]}
+    assert best["workload"] == f"tiny.yaml|prune(density=0.02)|share(bits={best['settings']['weight_bits']})"
+    done = subprocess.run(
+        [sys.executable, "-m", "tapeout.cli", *shlex.split(best["command"])[1:], "--json"],
+        capture_output=True,
+        check=True,
+    )
+    assert json.loads(done.stdout)["total"]["energy_j"] == best["figures"]["energy_j"]
+
+
+def test_compressed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from workloads import load
+
+    made: list[object] = []
+    compressed = load.compressed
+    monkeypatch.setattr(load, "compressed", lambda *args: (made.append(args), compressed(*args))[1])
+    (tmp_path / "study.yaml").write_text(COMPRESSED.replace("[eie, fused]", "eie"))
+    verb.run(studies.read(tmp_path / "study.yaml"), tmp_path / "out", 1, None, lambda *_: None)
+    assert len(made) == 4
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ('compress: ["prune(density={kept})"]', "compress.0: no such parameter; did you mean kepd?"),
+        ('compress: ["prune(density={kepd})"]', "compress.0: prune.density: found 2"),
+        ('compress: ["prun(density={kepd})"]', "compress.0: prun: unknown family; did you mean prune?"),
+        ("compress: []", "parameters.kepd: eie has no such setting"),
+    ],
+)
+def test_bad_steps(tmp_path: Path, line: str, said: str) -> None:
+    path = tmp_path / "study.yaml"
+    path.write_text(
+        f"question: q\narch: eie\nworkload: tiny.yaml\nparameters: {{kepd: [0.5, 2]}}\n{line}\n"
+        "objectives: [{minimise: time_s}]\n"
+    )
+    with pytest.raises(InputError, match=r"study\.yaml:5:\d+: |study\.yaml:4:\d+: ") as caught:
+        studies.read(path)
+    assert said in str(caught.value)
 
 
 @pytest.mark.parametrize("arch", OTHERS)

@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import prod
 from pathlib import Path
@@ -51,10 +51,10 @@ def load(text: str, seed: int = 0, images: int = 1, shapes: Mapping[str, tuple[i
     known stay without tensors (`generate.fill` makes them). A network that was trained here gets the held-out images of
     its data set, with their labels. `shapes` pins open axes of an ONNX network's inputs. `WORKLOAD#LAYER` is the weight
     matrix of one layer alone, multiplied with one vector; `WORKLOAD@weight=0.05,activation=0.3` has these densities
-    wherever tensors of known density are drawn.
+    wherever tensors of known density are drawn; `WORKLOAD|prune(density=0.1)|share(bits=4)` is compressed so, as by
+    `tapeout compress --apply`, and keeps the inputs and labels of the network it was made of.
     """
-    text, _, part = text.partition("#")
-    text, given = _densities(text)
+    text, given, part, steps = _asked(text)
     path = _path(text)
     read = _read(path, shapes or {})
     _check_finite(read.network, path)
@@ -64,8 +64,20 @@ def load(text: str, seed: int = 0, images: int = 1, shapes: Mapping[str, tuple[i
         read = replace(read, network=with_densities(read.network, given))
     network = _filled(read.network, seed)
     inputs, labels = _inputs(path, network, seed, images)
+    network = compressed(network, steps, seed) if steps else network
     known = (read.published, read.approximated, read.unsupported)
-    return Workload(read.network.name, network, inputs, read.source, _digest(path, given, part), labels, *known)
+    return Workload(network.name, network, inputs, read.source, _digest(path, given, part, steps), labels, *known)
+
+
+def compressed(network: Network, texts: Sequence[str], seed: int) -> Network:
+    """The network after these steps, layers without weights having seeded ones; its name tells the steps."""
+    from workloads.compress.steps import compress, parse_step
+
+    try:
+        made = compress(generate.fill(network, seed), [parse_step(text) for text in texts], seed).network
+    except InputError as error:
+        raise InputError(error.message, where="|".join((network.name, *texts)), setting=error.setting) from None
+    return Network("|".join((network.name, *texts)), made.inputs, made.layers, notes=made.notes)
 
 
 _DENSITIES = re.compile(r"(.+)@((?:weight|activation)=[^,=@]+(?:,(?:weight|activation)=[^,=@]+)*)")
@@ -106,15 +118,22 @@ def with_densities(network: Network, given: Mapping[str, float]) -> Network:
 
 def digest(text: str) -> str:
     """The `sha256` that the workload called `text` will have, without loading it."""
+    text, given, part, steps = _asked(text)
+    return _digest(_path(text), given, part, steps)
+
+
+def _asked(text: str) -> tuple[str, dict[str, float], str, list[str]]:
+    """A workload's name or path, densities, layer and compression steps."""
+    text, *steps = [part.strip() for part in text.split("|")] if "|" in text else [text]
     text, _, part = text.partition("#")
-    text, given = _densities(text)
-    return _digest(_path(text), given, part)
+    return *_densities(text), part, steps
 
 
-def _digest(path: Path, given: Mapping[str, float], part: str) -> str:
+def _digest(path: Path, given: Mapping[str, float], part: str, steps: Sequence[str]) -> str:
     """Of the workload's bytes, and of what was asked of them."""
     whole = sha256(path)
-    return hashlib.sha256(f"{whole} {part} {sorted(given.items())}".encode()).hexdigest() if given or part else whole
+    asked = "|".join((f"{whole} {part} {sorted(given.items())}", *steps))
+    return hashlib.sha256(asked.encode()).hexdigest() if given or part or steps else whole
 
 
 def sha256(path: Path) -> str:

@@ -39,6 +39,8 @@ class Record:
     why: str
     figures: tuple[float | None, ...]
     feasible: bool
+    network: Mapping[str, Any]
+    """The study's workload, densities and compression parameters that the point's workload is made of."""
     front: bool = False
 
     @property
@@ -49,8 +51,8 @@ class Record:
 
     @property
     def columns(self) -> dict[str, Any]:
-        """The same, items of lists by their own names: `fold.layers.0.pe`."""
-        return flattened(self.settings)
+        """Its parameters: the network's, and the settings, items of lists by their own names: `fold.layers.0.pe`."""
+        return {n: value for n, value in self.network.items() if n != "workload"} | flattened(self.settings)
 
 
 def flattened(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -64,14 +66,19 @@ def flattened(settings: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def records(plan: Plan, store: Store, keys: Mapping[str, None]) -> list[Record]:
-    """A record per point of the study, by key: its settings, its figures, whether it is feasible and on the front."""
+def records(
+    plan: Plan, store: Store, keys: Mapping[str, None], networks: Mapping[str, Mapping[str, Any]]
+) -> list[Record]:
+    """A record per point of the study, by key: its settings, its figures, whether it is feasible and on the front.
+
+    `networks` tells what every point's workload is made of.
+    """
     study = plan.study
     found: dict[str, Record] = {}
     for part in store.rows({*TEXTS, *study.metrics}, study.metrics):
         for row in part.iter_rows(named=True):
             if row["key"] in keys:
-                found[row["key"]] = _record(plan, row)
+                found[row["key"]] = _record(plan, row, networks.get(row["workload"]) or {"workload": row["workload"]})
     ordered = [found[key] for key in sorted(found)]
     for good in groups(plan, ordered):
         for record, on in zip(good, pareto(values(plan, good)), strict=True):
@@ -92,7 +99,7 @@ def _group(plan: Plan, record: Record) -> tuple[str, ...]:
     return tuple(getattr(record, name) for name in plan.study.apart)
 
 
-def _record(plan: Plan, row: Mapping[str, Any]) -> Record:
+def _record(plan: Plan, row: Mapping[str, Any], network: Mapping[str, Any]) -> Record:
     outcome = judge(plan.study, row)
     names = {name: value for name, value in row.items() if name not in TEXTS and value is not None}
     arch, workload, status, why = (intern(row[name]) for name in ("arch", "workload", "status", "why"))
@@ -100,7 +107,7 @@ def _record(plan: Plan, row: Mapping[str, Any]) -> Record:
     feasible = outcome is not None and outcome.missed == 0
     if status == DONE and outcome is None:
         why = intern("no figure: " + ", ".join(m for m, value in zip(plan.study.metrics, figures) if value is None))
-    return Record(row["key"], arch, workload, row["settings"], status, why, figures, feasible)
+    return Record(row["key"], arch, workload, row["settings"], status, why, figures, feasible, network)
 
 
 def values(plan: Plan, found: Sequence[Record]) -> np.ndarray[Any, np.dtype[np.float64]]:
@@ -120,7 +127,7 @@ def summary(plan: Plan, found: Sequence[Record], asked: int) -> dict[str, Any]:
     for n, group in enumerate(groups(plan, found)):
         fronts.add((str(n),), values(plan, group))
     reasons = Counter(record.why for record in found if record.why)
-    chosen = [{"arch": r.arch, "workload": r.workload, **r.columns} for r in good]
+    chosen = [{"arch": r.arch, "workload": r.network["workload"], **r.columns} for r in good]
     return {
         "schema": SCHEMA,
         "version": VERSION,
@@ -144,6 +151,7 @@ def summary(plan: Plan, found: Sequence[Record], asked: int) -> dict[str, Any]:
                 "key": record.key,
                 "arch": record.arch,
                 "workload": record.workload,
+                "network": dict(record.network),
                 "settings": record.settings,
                 "figures": dict(zip(plan.study.metrics, record.figures)),
                 "command": command(plan, record),
@@ -220,10 +228,7 @@ def table(said: Mapping[str, Any]) -> str:
 
     points, goals = said["points"], said["study"]["objectives"]
     metrics = [goal["minimise"] or goal["maximise"] for goal in goals]
-    shown = [
-        {"arch": point["arch"], "workload": point["workload"], **flattened(point["settings"])}
-        for point in said["front"]
-    ]
+    shown = [{"arch": point["arch"], **point["network"], **flattened(point["settings"])} for point in said["front"]]
     names = list(dict.fromkeys(name for point in shown for name in point))
     varied = [name for name in names if len({str(point.get(name)) for point in shown}) > 1 or len(shown) == 1]
     rows = [

@@ -20,7 +20,7 @@ from tapeout.explore.methods import Outcome, rounds
 from tapeout.explore.point import DONE, FAILED, Point, Row, code, evaluate, forget, summed
 from tapeout.explore.space import Assignment, Axis
 from tapeout.explore.store import TEXTS, Store
-from tapeout.explore.study import Plan, Study, point
+from tapeout.explore.study import Plan, Study, made_of, point
 
 Progress = Callable[[str, int, int], None]
 
@@ -32,6 +32,8 @@ class Tally:
     front: Fronts
     outcomes: dict[str, Outcome | None] = field(default_factory=dict)
     asked: dict[str, None] = field(default_factory=dict)
+    networks: dict[str, Assignment] = field(default_factory=dict)
+    """By a point's workload: the workload of the study, and the parameters that made the one of the other."""
     counted: int = 0
     failed: int = 0
     lost: int = 0
@@ -139,6 +141,8 @@ def _todo(study: Study, tally: Tally, asked: Iterable[Assignment], keys: list[st
     for chosen in asked:
         this = point(study, chosen)
         key = this.key
+        if this.workload not in tally.networks:
+            tally.networks[this.workload] = made_of(study, chosen)
         if study.learns:
             keys.append(key)
         new = key not in tally.asked

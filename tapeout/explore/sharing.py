@@ -45,7 +45,7 @@ def load(text: str, seed: int, batch: int) -> Workload:
     """As `workloads.load.load`, its arrays in memory that all processes share where a folder is used."""
     if not _FOLDER:
         return loading.load(text, seed, batch)
-    path = _FOLDER[0] / hashlib.sha256(f"{text} {seed} {batch}".encode()).hexdigest()[:32]
+    path = _FOLDER[0] / hashlib.sha256(f"{text} {digest(text)} {seed} {batch}".encode()).hexdigest()[:32]
     try:
         with _locked(path.with_suffix(".lock")):
             if not path.exists():

@@ -4,10 +4,13 @@ question: "Which queue depth and SRAM width does AlexNet fc7 want?"
 arch: eie                                   # or a list; NAME:CONFIG as in `tapeout run`
 workload: alexnet-fc7                       # or a list
 settings: {overflow: assume}                # the same for every point
-parameters:                                 # a setting of the accelerator, or density.weight, density.activation
+compress: ["prune(density={kept})", "share(bits={weight_bits})"]    # optional; as for `tapeout compress --apply`
+parameters:        # settings of the accelerator, density.weight, density.activation, names in `compress` (or both)
   queue_depth: [2, 4, 8, 16]
   clock: {low: 200 MHz, high: 1.6 GHz, log: true, steps: 4}
   pes: {low: 8, high: 64, when: {arch: eie}}    # whole numbers; only where `arch` is eie
+  kept: [0.05, 0.1]
+  weight_bits: [3, 4]
 objectives: [{minimise: time_s}, {maximise: ops_per_j}]
 constraints: [{metric: area_m2, most: 50 mm2}]
 method: grid                                # random, sobol, tpe, nsga2, gp
@@ -30,10 +33,12 @@ from sim.result import UNITS
 from sim.units import parse
 from tapeout.explore.point import Point, own, spec
 from tapeout.explore.space import Axis, Range, Space, Values
+from workloads.compress.steps import parse_step
 
 DENSITIES = ("density.weight", "density.activation")
 ITEM = re.compile(r"(.+?)\.(\d+)\.(.+)")
 """A parameter may be a setting of a list's item: `fold.layers.0.pe`."""
+NAMED = re.compile(r"\{([^{}]*)\}")
 METHODS = Literal["grid", "random", "sobol", "tpe", "nsga2", "gp"]
 
 Texts = Annotated[tuple[str, ...], BeforeValidator(lambda v: (v,) if isinstance(v, str) else v), Field(min_length=1)]
@@ -102,6 +107,8 @@ class Study(Spec):
     arch: Texts
     workload: Texts
     settings: Mapping[str, Any] = Field(default_factory=dict)
+    compress: tuple[str, ...] = ()
+    """Steps on every workload; one that names a parameter which is not active is left out."""
     parameters: Mapping[str, Any] = Field(default_factory=dict)
     objectives: Annotated[tuple[Objective, ...], Field(min_length=1)]
     constraints: tuple[Constraint, ...] = ()
@@ -113,6 +120,11 @@ class Study(Spec):
     batch: Count = 1
     numbers: bool = False
     """Run the datapath too, and prove every point: slow, but gives accuracy, sqnr_db and saturations."""
+
+    @property
+    def compressing(self) -> tuple[str, ...]:
+        """Parameters that compression steps name."""
+        return tuple(dict.fromkeys(name for step in self.compress for name in NAMED.findall(step)))
 
     @property
     def learns(self) -> bool:
@@ -142,9 +154,10 @@ def read(path: str | Path) -> Plan:
     axes = [Axis("arch", Values(values=study.arch)), Axis("workload", Values(values=study.workload))]
     for name, written in study.parameters.items():
         axes.append(_axis(document, name, written, axes))
+    _check_steps(document, study, axes)
     _check_arms(document, study, axes)
-    space = Space.of(axes, _first(study.arch))
-    space = Space.of(axes, _first(study.arch), _last(study, space))
+    space = Space.of(axes, _first(study))
+    space = Space.of(axes, _first(study), _last(study, space))
     plan = Plan(study, space, str(path))
     _check_method(document, study, plan.space)
     return plan
@@ -173,6 +186,28 @@ def _axis(document: Document, name: str, written: Any, before: Iterable[Axis]) -
     return Axis(name, domain, {o: v if isinstance(v, tuple) else (v,) for o, v in when.items()})
 
 
+def _check_steps(document: Document, study: Study, axes: Iterable[Axis]) -> None:
+    """Every compression step can be read with every value that may stand in it, all others at their first."""
+    known = {axis.name: axis.domain.ends() for axis in axes}
+    for n, step in enumerate(study.compress):
+        for name in (names := NAMED.findall(step)):
+            if name not in study.parameters:
+                raise document.error(f"no such parameter; {nearest(name, study.parameters)}", ("compress", n))
+        for name in names or [""]:
+            for value in known.get(name, [None]):
+                try:
+                    parse_step(written(step, {other: known[other][0] for other in names} | {name: value}))
+                except InputError as error:
+                    raise document.error(
+                        f"{error.setting}: {error.message}".removeprefix(": "), ("compress", n)
+                    ) from None
+
+
+def written(step: str, chosen: Mapping[str, Any]) -> str:
+    """A compression step with its parameters' values."""
+    return NAMED.sub(lambda found: f"{value:g}" if isinstance(value := chosen[found[1]], float) else str(value), step)
+
+
 def _check_arms(document: Document, study: Study, axes: Iterable[Axis]) -> None:
     """Every accelerator exists, and takes every setting and every value that may reach it."""
     for n, text in enumerate(study.arch):
@@ -183,8 +218,14 @@ def _check_arms(document: Document, study: Study, axes: Iterable[Axis]) -> None:
             at = ("settings", error.setting) if error.setting in study.settings else ("arch", n)
             raise document.error(error.message, at) from None
         for axis in axes:
-            if axis.name not in ("arch", "workload", *DENSITIES) and axis.reaches(text):
+            apart = ("arch", "workload", *DENSITIES, *(n for n in study.compressing if not _sets(name, n)))
+            if axis.name not in apart and axis.reaches(text):
                 _check_values(document, name, config or None, axis)
+
+
+def _sets(arch: str, name: str) -> bool:
+    """Whether the accelerator has such a setting."""
+    return name.partition(".")[0] in archs.find(arch).SPEC.model_fields
 
 
 def _check_values(document: Document, name: str, config: str | None, axis: Axis) -> None:
@@ -214,10 +255,10 @@ def _check_method(document: Document, study: Study, space: Space) -> None:
         raise document.error(f"missing; {study.method} needs a number of points", ("budget",))
 
 
-def _first(texts: Iterable[str]) -> tuple[str, ...]:
+def _first(study: Study) -> tuple[str, ...]:
     """What decides which network is loaded and how it is encoded, outermost first: points that agree in it share it."""
-    encoding = [s for text in texts for s in getattr(archs.find(text.partition(":")[0]), "ENCODING", ())]
-    return ("workload", *DENSITIES, "arch", *dict.fromkeys(encoding))
+    encoding = [s for text in study.arch for s in getattr(archs.find(text.partition(":")[0]), "ENCODING", ())]
+    return tuple(dict.fromkeys(("workload", *DENSITIES, *study.compressing, "arch", *encoding)))
 
 
 def _last(study: Study, space: Space) -> set[str]:
@@ -238,13 +279,26 @@ def _first_of(arch: str, axis: Axis) -> Any:
 
 
 def point(study: Study, chosen: Mapping[str, Any]) -> Point:
-    """The point that an assignment means; densities become part of the workload's name."""
-    given = [f"{name.partition('.')[2]}={chosen[name]:g}" for name in DENSITIES if name in chosen]
-    varied = {name: value for name, value in chosen.items() if name not in ("arch", "workload", *DENSITIES)}
+    """The point that an assignment means; densities and compression steps become part of the workload's name."""
+    only = {n for n in study.compressing if not _sets(chosen["arch"].partition(":")[0], n)}
+    varied = {n: value for n, value in chosen.items() if n not in {"arch", "workload", *DENSITIES} | only}
     settings = dict(study.settings) | gathered(varied)
-    workload = f"{chosen['workload']}@{','.join(given)}" if given else chosen["workload"]
     wanted = tuple(name for name in study.metrics if name.startswith(("layers.", "arch.")))
-    return Point(chosen["arch"], workload, tuple(settings.items()), study.seed, study.batch, study.numbers, wanted)
+    network = workload(study, chosen)
+    return Point(chosen["arch"], network, tuple(settings.items()), study.seed, study.batch, study.numbers, wanted)
+
+
+def made_of(study: Study, chosen: Mapping[str, Any]) -> dict[str, Any]:
+    """What `workload` looks at."""
+    return {name: chosen[name] for name in ("workload", *DENSITIES, *study.compressing) if name in chosen}
+
+
+def workload(study: Study, chosen: Mapping[str, Any]) -> str:
+    """The workload that an assignment means, as `tapeout run` takes it."""
+    given = [f"{name.partition('.')[2]}={chosen[name]:g}" for name in DENSITIES if name in chosen]
+    steps = [written(step, chosen) for step in study.compress if all(name in chosen for name in NAMED.findall(step))]
+    drawn = f"{chosen['workload']}@{','.join(given)}" if given else chosen["workload"]
+    return "|".join((drawn, *steps))
 
 
 def gathered(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -39,7 +39,7 @@ def run(plan: Plan, out: Path, jobs: int | None, scheduler: str | None, told: Pr
     began = time.perf_counter()
     tally = explore(plan, out, jobs or cores(), scheduler, told)
     wall = time.perf_counter() - began
-    found = report.records(plan, Store(out / "store"), tally.asked)
+    found = report.records(plan, Store(out / "store"), tally.asked, tally.networks)
     said = report.summary(plan, found, len(tally.asked))
     about = {
         "command": sys.argv,
