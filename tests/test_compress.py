@@ -86,6 +86,10 @@ CASES = {
 }
 
 
+NUMBERS = {"hash": 1, "fastfood": 1, "dctcode": 2}
+"""Numbers that a format needs beside arrays: they are text in a folder."""
+
+
 @pytest.mark.parametrize("case", CASES)
 @settings(max_examples=25, deadline=None)
 @given(weight=weights)
@@ -94,7 +98,8 @@ def test_every_family_decodes_to_its_shape_and_counts_what_a_folder_stores(case:
     assert tuple(tensor.shape) == weight.shape
     assert tensor.decode().shape == weight.shape
     assert np.isfinite(tensor.decode()).all()
-    assert written_bits(tensor) <= tensor.bits() + 8 * arrays_in(tensor)
+    filling = written_bits(tensor) - (tensor.bits() - 32 * NUMBERS.get(case, 0))
+    assert 0 <= filling <= 7 * arrays_in(tensor)
     if hasattr(tensor, "items"):
         assert tensor.bits() == sum(tensor.items().values())
     if hasattr(tensor, "check"):

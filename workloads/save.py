@@ -95,10 +95,13 @@ def _record(layer: Layer, arrays: dict[str, Array]) -> dict[str, Any]:
     return record
 
 
-def describe(value: Any, key: str, arrays: dict[str, Array]) -> Any:
-    """A tensor, or a field of one, as plain data; every array in it is put into `arrays` under a name from `key`."""
+def describe(value: Any, key: str, arrays: dict[str, Array], width: int | None = None) -> Any:
+    """A tensor, or a field of one, as plain data; every array in it is put into `arrays` under a name from `key`.
+
+    Integers take the `width` that their format says they have (more where they need it), else the least that holds all.
+    """
     if isinstance(value, np.ndarray):
-        bits = width_of(value)
+        bits = width_of(value) if width is None else _at_least(width, value)
         arrays[key] = np.ascontiguousarray(value) if bits is None else pack(value, bits)
         record = {"array": str(value.dtype), "shape": list(value.shape)}
         return record if bits is None else {**record, "bits": bits}
@@ -108,8 +111,15 @@ def describe(value: Any, key: str, arrays: dict[str, Array]) -> Any:
         return value
     if isinstance(value, tuple | list):
         return [describe(part, f"{key}.{index}", arrays) for index, part in enumerate(value)]
-    inner = {f.name: describe(getattr(value, f.name), f"{key}.{f.name}", arrays) for f in fields(value) if f.init}
+    widths = value.widths() if hasattr(value, "widths") else {}
+    names = [field.name for field in fields(value) if field.init]
+    inner = {name: describe(getattr(value, name), f"{key}.{name}", arrays, widths.get(name)) for name in names}
     return {"format": type(value).__name__.lower(), **inner}
+
+
+def _at_least(width: int, array: Array) -> int | None:
+    bits = max(width, int(array.max(initial=0)).bit_length())
+    return bits if bits < 8 * array.itemsize and array.min(initial=0) >= 0 else None
 
 
 def _key(document: Document, at: At) -> str:

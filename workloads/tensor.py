@@ -23,7 +23,8 @@ class Encoded(Protocol):
     def shape(self) -> Shape: ...
 
     def bits(self) -> int:
-        """Bits stored, everything included that decoding needs."""
+        """Bits stored, everything included that decoding needs beside the shape: every array at its format's width, 32
+        for a number. A folder writes as many, each array filled up to whole bytes, numbers as text."""
         ...
 
     def decode(self) -> Array:

@@ -34,6 +34,10 @@ class Binary:
         if self.scale.shape != (self.shape[0],):
             raise InputError(f"{self.scale.shape} scales for {self.shape[0]} outputs")
 
+    def widths(self) -> dict[str, int]:
+        """Bits that one value of an array takes."""
+        return {"packed": 8}
+
     def bits(self) -> int:
         """Stored bits: one a weight, and a float32 scale an output."""
         return prod(self.shape) + SCALE_BITS * self.shape[0]

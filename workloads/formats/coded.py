@@ -40,6 +40,10 @@ class Coded:
     def shape(self) -> Shape:
         return tuple(self.codes.shape)
 
+    def widths(self) -> dict[str, int]:
+        """Bits that one value of an array takes."""
+        return {"codes": width_bits(len(self.codebook))}
+
     def bits(self) -> int:
         """Stored bits: the shortest code a weight, and the table."""
         return int(self.codes.size) * width_bits(len(self.codebook)) + 8 * self.codebook.nbytes

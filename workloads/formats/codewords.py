@@ -31,6 +31,10 @@ class Codewords:
         code_bits = width_bits(self.codebooks.shape[1])
         return {"codes": int(self.codes.size) * code_bits, "codebooks": 8 * self.codebooks.nbytes}
 
+    def widths(self) -> dict[str, int]:
+        """Bits that one value of an array takes."""
+        return {"codes": width_bits(self.codebooks.shape[1])}
+
     def bits(self) -> int:
         return sum(self.items().values())
 

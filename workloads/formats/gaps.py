@@ -74,6 +74,10 @@ class Gaps:
             "codebook": len(self.codebook) * self.value_bits,
         }
 
+    def widths(self) -> dict[str, int]:
+        """Bits that one value of an array takes."""
+        return {"codes": self.weight_bits, "runs": self.index_bits}
+
     def bits(self) -> int:
         return sum(self.items().values())
 

@@ -32,6 +32,10 @@ class Stream:
         _write(symbols.astype(np.int64), lengths, _codes(lengths), packed)
         return cls(packed, lengths, len(symbols))
 
+    def widths(self) -> dict[str, int]:
+        """Bits that one value of an array takes."""
+        return {"packed": 8, "lengths": 8}
+
     def bits(self) -> int:
         """Whole bytes of code, and a byte of length per symbol."""
         return 8 * (len(self.packed) + len(self.lengths))

@@ -84,8 +84,11 @@ class NofM:
 
     def items(self) -> dict[str, int]:
         """Stored bits by part."""
-        place_bits = ceil(log2(self.m)) if self.m > 1 else 0
-        return {"values": stored_bits(self.values), "places": int(self.places.size) * place_bits}
+        return {"values": stored_bits(self.values), "places": int(self.places.size) * self.widths()["places"]}
+
+    def widths(self) -> dict[str, int]:
+        """Bits that one value of an array takes."""
+        return {"places": ceil(log2(self.m)) if self.m > 1 else 0}
 
     def bits(self) -> int:
         return sum(self.items().values())

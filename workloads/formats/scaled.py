@@ -51,6 +51,10 @@ class Scaled:
         """Stored bits by part."""
         return {"integers": prod(self.shape) * self.width_bits, "scales": 32 * len(self.scale)}
 
+    def widths(self) -> dict[str, int]:
+        """Bits that one value of an array takes."""
+        return {"levels": self.width_bits}
+
     def bits(self) -> int:
         return sum(self.items().values())
 

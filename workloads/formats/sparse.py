@@ -105,6 +105,10 @@ class Sparse:
             "codebook": 8 * self.codebook.nbytes,
         }
 
+    def widths(self) -> dict[str, int]:
+        """Bits that one value of an array takes."""
+        return {"codes": width_bits(len(self.codebook)), "rows": width_bits(self.shape[0]), "pointers": 32}
+
     def bits(self) -> int:
         return sum(self.items().values())
 
