@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import archs
+from archs.fused import kernel, ordered
 from archs.fused.arithmetic import floating
 from archs.fused.datapath import Tally, run
 from archs.fused.layout import layout
@@ -22,7 +23,7 @@ from archs.fused.stack import stack
 from archs.fused.storage import carried
 from sim.config import load as read
 from sim.run import simulate
-from sim.verdict import same_counts, same_times, same_values
+from sim.verdict import judge, same_counts, same_times, same_values
 from workloads.execute import execute
 from workloads.formats.binary import Binary
 from workloads.generate import fill, sparse
@@ -253,23 +254,63 @@ def test_float32_is_close_to_matrix_products() -> None:
 
 
 def test_a_whole_pyramid_of_vgg_takes_no_longer_than_three_reference_passes() -> None:
-    """Timing and datapath of the seven layers at full size, against the numpy reference of the same layers."""
+    """Timing, datapath and equivalence of the seven layers at full size, against the numpy forward pass of the same."""
     full, plugin, asked = load("vgg19").network, archs.find("fused"), spec(layers="conv1_1..conv3_1")
     names = [layer.name for layer in full.layers]
     network = fill(Network("head", full.inputs, full.layers[: names.index("conv3_1_relu") + 1]))
     inputs = {"image": np.random.default_rng(0).standard_normal((1, 3, 224, 224)).astype(np.float32)}
     spent: dict[str, list[float]] = {"ours": [], "reference": []}
     plugin.compute(spec(layers="conv1_1"), network, inputs)  # compile
-    for _ in range(2):
+    for _ in range(3):
         began = time.perf_counter()
         wanted = execute(network, inputs)["conv3_1_relu"]
         spent["reference"].append(time.perf_counter() - began)
         began = time.perf_counter()
         computed = plugin.compute(asked, network, inputs)
+        assert judge(computed, plugin.reference(asked, network, inputs)).exact
         assert sum(simulate(phase.design).cycles for phase in plugin.build(asked, network, inputs)) == 11936232
         spent["ours"].append(time.perf_counter() - began)
     assert min(spent["ours"]) <= 3 * min(spent["reference"])
     assert float(np.abs(computed.outputs["conv3_1_relu"] - wanted).max()) <= 1e-5 * float(np.abs(wanted).max())
+
+
+@st.composite
+def convolutions(draw: st.DrawFn) -> tuple[Conv, Array, Array]:
+    """An operator, an image and weights, around the sizes at which the compiled loops change their step."""
+    groups, side = draw(st.sampled_from([1, 1, 2])), draw(st.integers(3, 9))
+    inputs, outputs = draw(st.sampled_from([1, 3, 60, 200])), draw(st.sampled_from([1, 5, 16, 33, 64, 83, 131]))
+    kernel, spread = draw(st.tuples(st.integers(1, 3), st.integers(1, 3))), draw(st.sampled_from([(1, 1), (2, 1)]))
+    padding = (draw(st.integers(0, 2)), 1, 2, draw(st.integers(0, 2)))
+    op = Conv(groups * outputs, kernel, draw(st.sampled_from([(1, 1), (2, 1), (3, 2)])), padding, groups, spread)
+    rng = np.random.default_rng(draw(st.integers(0, 99)))
+    image = rng.standard_normal((groups * inputs, side, side + 2)).astype(np.float32)
+    return op, rng.standard_normal((groups * outputs, inputs, *kernel)).astype(np.float32), image
+
+
+@settings(max_examples=60, deadline=None)
+@given(convolutions(), st.sampled_from(["float32", "int32", "int64"]))
+def test_compiled_sums_are_numpys_one_after_another(case: tuple[Conv, Array, Array], kind: str) -> None:
+    """Both compiled convolutions, over tiles and over unrolled windows, against the order's definition."""
+    op, weight, image = case[0], (9 * case[1]).astype(kind), (9 * case[2]).astype(kind)
+    wanted = ordered.plain(op, weight, image)
+    assert np.array_equal(ordered.unrolled(op, weight, image), wanted)
+    top, left, bottom, right = op.padding
+    tile = np.pad(image, [(0, 0), (top, bottom), (left, right)]).transpose(1, 2, 0)
+    sums = np.zeros((*wanted.shape[1:], op.outputs), kind)
+    kernel.convolve(tile, kernel.arranged(weight, op.groups), op.stride[:2], op.dilation[:2], sums)  # type: ignore[arg-type]
+    assert np.array_equal(sums.transpose(2, 0, 1), wanted)
+
+
+def test_two_threads_give_the_same_sums(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    tile, weight = (rng.standard_normal(shape).astype(np.float32) for shape in ((19, 21, 24), (1, 3, 3, 24, 70)))
+    sums = []
+    for threads in (1, 2):
+        monkeypatch.setattr(kernel, "THREADS", threads)
+        monkeypatch.setattr(kernel, "THREADED_MACS", 0)
+        sums.append(np.zeros((17, 19, 70), np.float32))
+        kernel.convolve(tile, weight, (1, 1), (1, 1), sums[-1])
+    assert np.array_equal(*sums)
 
 
 def test_a_range_in_the_middle_takes_what_came_before() -> None:

@@ -21,7 +21,7 @@ from archs.fused.partition import macs_per_pixel
 from archs.fused.pyramid import Ints, Pyramids, pyramids
 from archs.fused.stack import Node
 from archs.fused.storage import LoopStorage, weight_bits
-from archs.fused.unroll import chunks, passes, taps
+from archs.fused.unroll import blocks, chunks, passes, reads, taps
 
 SUM_BITS = 32
 
@@ -94,8 +94,8 @@ def before_conv(part: Part) -> set[str]:
 def input_trips(part: Part) -> int:
     """How often the baseline's loops bring each input map: once for every block of Tm output maps."""
     node = part.group.convs[0]
-    blocks = chunks(node, part.unrolls[node.name])
-    return max(1, sum(b.inputs for b in blocks) // sum(b.inputs for b in blocks if b.fresh))
+    unroll = part.unrolls[node.name]
+    return max(1, reads(node, unroll) // sum(block.inputs for block in chunks(node, unroll) if block.fresh))
 
 
 def _layer(part: Part, node: Node, images: int) -> Activity:
@@ -121,9 +121,7 @@ def _conv(part: Part, node: Node, images: int, row: Activity) -> Activity:
     cycles = pixels * taps(node) * passes(node, (tm, tn))
     stored = weight_bits(node, precision.weight_bits)
     tiles = int(np.count_nonzero(shape.fresh(node.name)))
-    blocks = chunks(node, (tm, tn))
-    read = sum(b.inputs for b in blocks)
-    summed = -(-passes(node, (tm, tn)) * node.shape[0] // max(1, sum(1 for b in blocks if b.outputs)))
+    read, summed = reads(node, (tm, tn)), -(-passes(node, (tm, tn)) * node.shape[0] // blocks(node, (tm, tn)))
     actions = {
         precision.action: images * pixels * each,
         "tiles.maps.read": images * precision.map_bits * pixels * taps(node) * read,

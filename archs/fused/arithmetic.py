@@ -49,7 +49,7 @@ class Arithmetic:
     def store(self, name: str, values: Array) -> Array:
         """Values from outside as the machine stores them."""
         if not self.bits:
-            return values.astype(self.dtype)
+            return values.astype(self.dtype, copy=False)
         return saturate(np.floor(values / self.scales[name] + 0.5), self.bits).astype(self.dtype)
 
 
@@ -76,8 +76,8 @@ def _plain(node: Node, dtype: np.dtype[np.generic]) -> Numbers:
     if isinstance(op, ops.Conv):
         if "weight" not in layer.params:
             raise InputError(f"{layer.name} has shapes only and cannot be computed")
-        bias = layer.array("bias").astype(dtype) if "bias" in layer.params else None
-        return Numbers(arranged(layer.array("weight").astype(dtype), op.groups), bias)
+        bias = layer.array("bias").astype(dtype, copy=False) if "bias" in layer.params else None
+        return Numbers(arranged(layer.array("weight").astype(dtype, copy=False), op.groups), bias)
     if isinstance(op, ops.BatchNorm):
         tensors = {name: layer.array(name).astype(dtype) for name in ("gamma", "beta", "mean", "var")}
         gain = tensors["gamma"] / np.sqrt(tensors["var"] + op.epsilon)

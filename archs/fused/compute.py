@@ -14,22 +14,23 @@ from archs.fused.loops import counting
 from archs.fused.model import stages
 from archs.fused.pyramid import Pyramids, pyramids
 from archs.fused.reference import reference as whole_maps
+from archs.fused.rooms import rooms
 from archs.fused.spec import FusedSpec
 from archs.fused.stack import Stack
 from archs.fused.storage import LoopStorage, weight_bits
-from archs.fused.unroll import chunks, taps
+from archs.fused.unroll import reads, taps
 from sim.errors import InputError
 from sim.plan import Computed, Stored
 from workloads.execute import forward
 from workloads.network import Network
 from workloads.tensor import Array
 
+PLAIN = Arithmetic({}, np.dtype(np.float32), np.dtype(np.float32))
+"""Floating point without the datapath's own arrangement of the tensors."""
 LOOP_READS = 600_000
 """Input values that the loops read, up to which the loop datapath runs too, to count its accesses."""
-MOST_PYRAMIDS = 64
+MOST_PYRAMIDS = 4
 """Pyramids of a group that the fast datapath runs one by one; of more, it takes several at a time."""
-ORDERED_MACS = 10_000_000_000
-"""Multiply-accumulates up to which the reference adds in the machine's order; beyond, matrix products."""
 
 
 def compute(spec: FusedSpec, network: Network, inputs: Mapping[str, Array]) -> Computed:
@@ -52,6 +53,7 @@ def compute(spec: FusedSpec, network: Network, inputs: Mapping[str, Array]) -> C
             for name in complete(part):
                 maps.setdefault(name, []).append(made[name].transpose(2, 0, 1))
     clipped = sum((Counter(tally.clipped) for tally in tallies), Counter[str]())
+    taken = rooms(spec, found)
     outputs = {name: arrays[0][None] if images == 1 else np.stack(arrays) for name, arrays in maps.items()}
     return Computed(
         outputs=outputs,
@@ -61,7 +63,7 @@ def compute(spec: FusedSpec, network: Network, inputs: Mapping[str, Array]) -> C
         saturations=clipped.total(),
         encoding_exact=not arithmetic.bits,
         notes=(*found.notes, *unfinished(found)),
-        stored={name: Stored(not arithmetic.bits, clipped[name]) for name in arithmetic.layers},
+        stored={name: Stored(not arithmetic.bits, clipped[name], taken.get(name, {})) for name in arithmetic.layers},
     )
 
 
@@ -82,10 +84,9 @@ def reference(spec: FusedSpec, network: Network, inputs: Mapping[str, Array]) ->
     """The same maps from whole-map numpy."""
     found = layout(spec, network)
     values = entries(found.stack, network, inputs)
-    arithmetic = chosen(spec, found, values)
+    arithmetic = chosen(spec, found, values) if spec.precision != "float32" else PLAIN
     stored = {name: arithmetic.store(name, array) for name, array in values.items()}
-    macs = sum(node.layer.op.macs(*node.sources) for part in found.parts for node in part.group.convs)
-    made = whole_maps(found.stack, arithmetic, stored, blas=macs * len(next(iter(values.values()))) > ORDERED_MACS)
+    made = whole_maps(found.stack, arithmetic, stored)
     return {name: made[name] for part in found.parts for name in complete(part)}
 
 
@@ -131,9 +132,7 @@ def chosen(spec: FusedSpec, found: Layout, values: Mapping[str, Array]) -> Arith
 def _reads(found: Layout) -> int:
     """Input values that the loops of all convolutions read, one by one, for one image."""
     return sum(
-        part.pyramids.pixels(node.name)
-        * taps(node)
-        * sum(block.inputs for block in chunks(node, part.unrolls[node.name]))
+        part.pyramids.pixels(node.name) * taps(node) * reads(node, part.unrolls[node.name])
         for part in found.parts
         for node in part.group.convs
     )

@@ -183,8 +183,9 @@ def _convolved(node: Node, x: Array, sums: Array, arithmetic: Arithmetic, tally:
     engine(node, x, numbers.weight, sums, tally)
     tally.count(node.name, "mac", sums.size * _fan_in(node))
     tally.count(node.name, "tiles.maps.write", sums.size)
-    total = sums if numbers.bias is None else sums + numbers.bias
-    return _stored(node.name, total, numbers.shift, arithmetic, tally)
+    if numbers.bias is not None:
+        sums = np.add(sums, numbers.bias, out=sums if numbers.bias.dtype == sums.dtype else None)
+    return _stored(node.name, sums, numbers.shift, arithmetic, tally)
 
 
 def _normalised(name: str, x: Array, numbers: Numbers, arithmetic: Arithmetic, tally: Tally) -> Array:
@@ -292,11 +293,12 @@ def _lrn(op: ops.Lrn, x: Array, arithmetic: Arithmetic, source: float, out: floa
     """Across neighbouring maps of one pixel; a fixed-point machine takes its power function from a table of floats."""
     values = x if not arithmetic.bits else x.astype(np.float32) * np.float32(source)
     before = (op.size - 1) // 2
-    squares = np.pad(values * values, [(0, 0), (0, 0), (before, op.size - 1 - before)])
     maps = x.shape[2]
+    squares = np.zeros((*x.shape[:2], maps + op.size - 1), values.dtype)
+    np.multiply(values, values, out=squares[:, :, before : before + maps])
     energy = squares[:, :, :maps].copy()
     for k in range(1, op.size):
-        energy = energy + squares[:, :, k : k + maps]
+        energy += squares[:, :, k : k + maps]
     scaled: Array = values / (op.k + op.alpha / op.size * energy) ** op.beta
     if not arithmetic.bits:
         return scaled.astype(arithmetic.dtype)

@@ -3,47 +3,106 @@
 Maps are [rows, columns, maps] so that neighbouring output maps fill a vector register; no sum is split or reordered.
 """
 
+import os
+from threading import Thread
+
 import numba
 import numpy as np
+from numba.misc.special import literally
 
+from archs.fused.vectors import BYTES, PIXELS, VECTORS, add_products
 from workloads.tensor import Array
 
+THREADS = min(2, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+PRODUCTS = 512
+"""Products that a sum takes in one go: so many rows of weights stay in the second-level cache."""
+LINES = 16
+"""Output maps whose weights are turned at a time: their lines stay in the first-level cache."""
+THREADED_MACS = 1 << 24
+"""Multiply-accumulates of a tile from which two threads share its pixels."""
 
-@numba.njit(cache=True)
-def dense(x: Array, weight: Array, steps: tuple[int, int], spread: tuple[int, int], out: Array) -> None:
-    """`out[r, c, m] += sum of x[r*sr + i*dr, c*sc + j*dc, n] * weight[i, j, n, m]`.
 
-    Four input maps at a time, added one after the other: a sum is loaded and stored once for all of them.
+def convolve(x: Array, weight: Array, steps: tuple[int, int], spread: tuple[int, int], out: Array) -> None:
+    """`out[r, c, m] += sum of x[r*sr + i*dr, c*sc + j*dc, n] * weight[i, j, n, m]`, for one tile, group by group.
+
+    `weight` is [groups, rows, columns, inputs, outputs], or [rows, columns, maps] depthwise; `out` is contiguous.
     """
-    rows, columns, outputs = out.shape
-    inputs = weight.shape[2]
-    for r in range(rows):
-        for i in range(weight.shape[0]):
-            for j in range(weight.shape[1]):
-                line = x[r * steps[0] + i * spread[0]]
-                for n in range(0, inputs - 3, 4):
-                    first, second, third, fourth = (
-                        weight[i, j, n],
-                        weight[i, j, n + 1],
-                        weight[i, j, n + 2],
-                        weight[i, j, n + 3],
-                    )
-                    for c in range(columns):
-                        pixel = line[c * steps[1] + j * spread[1]]
-                        p, q, s, t = pixel[n], pixel[n + 1], pixel[n + 2], pixel[n + 3]
-                        total = out[r, c]
-                        for m in range(outputs):
-                            total[m] = (((total[m] + p * first[m]) + q * second[m]) + s * third[m]) + t * fourth[m]
-                for n in range(inputs - inputs % 4, inputs):
-                    last = weight[i, j, n]
-                    for c in range(columns):
-                        value = line[c * steps[1] + j * spread[1], n]
-                        total = out[r, c]
-                        for m in range(outputs):
-                            total[m] += value * last[m]
+    if weight.ndim == 3:
+        depthwise(x, weight, steps, spread, out)
+        return
+    groups, high, wide, inputs, outputs = weight.shape
+    x = np.ascontiguousarray(x, weight.dtype)
+    row, column = x.shape[1] * x.shape[2], x.shape[2]
+    starts = _places(out.shape[0], steps[0] * row, out.shape[1], steps[1] * column)
+    taps = _places(high, spread[0] * row, wide, spread[1] * column)
+    offsets = np.add.outer(taps, np.arange(inputs)).ravel()
+    sums, values = out.reshape(len(starts), -1), x.reshape(-1)
+    for g in range(groups):
+        matrix = weight[g].reshape(-1, outputs)
+        _shared(values[g * inputs :], starts, offsets, matrix, sums, g * outputs)
 
 
-@numba.njit(cache=True)
+def _places(rows: int, row: int, columns: int, column: int) -> Array:
+    """Where the pixels of a grid are."""
+    return np.add.outer(np.arange(rows) * row, np.arange(columns) * column).ravel()
+
+
+def _shared(x: Array, starts: Array, offsets: Array, weight: Array, out: Array, base: int) -> None:
+    """`dense`, its pixels on two threads where that is worth a thread."""
+    if THREADS == 1 or len(starts) * weight.size < THREADED_MACS:
+        dense(x, starts, offsets, weight, out, base)
+        return
+    half = len(starts) // (2 * PIXELS) * PIXELS
+    other = Thread(target=dense, args=(x, starts[:half], offsets, weight, out[:half], base))
+    other.start()
+    dense(x, starts[half:], offsets, weight, out[half:], base)
+    other.join()
+
+
+@numba.njit(cache=True, nogil=True)
+def dense(x: Array, starts: Array, offsets: Array, weight: Array, out: Array, base: int) -> None:
+    """`out[q, base + m] += x[starts[q] + offsets[k]] * weight[k, m]`, k after k; x, weight and out are of one type."""
+    products, maps = weight.shape
+    lanes = BYTES // weight.itemsize
+    wide, full = maps - maps % (VECTORS * lanes), maps - maps % lanes
+    for first in range(0, products, PRODUCTS):
+        last = min(products, first + PRODUCTS)
+        for m in range(0, wide, VECTORS * lanes):
+            _stripe(VECTORS, x, starts, offsets, first, last, weight, m, out, base + m)
+        for m in range(wide, full, lanes):
+            _stripe(1, x, starts, offsets, first, last, weight, m, out, base + m)
+        if full < maps:
+            _rest(x, starts, offsets, first, last, weight, full, out, base)
+
+
+@numba.njit(cache=True, nogil=True)
+def _stripe(
+    vectors: int, x: Array, starts: Array, offsets: Array, first: int, last: int,
+    weight: Array, column: int, out: Array, place: int,
+) -> None:  # fmt: skip
+    """All pixels for so many vectors of output maps."""
+    literally(vectors)
+    even = len(starts) - len(starts) % PIXELS
+    for q in range(0, even, PIXELS):
+        add_products(PIXELS, vectors, x, starts[q:], offsets, first, last, weight, column, out[q:], place)
+    for q in range(even, len(starts)):
+        add_products(1, vectors, x, starts[q:], offsets, first, last, weight, column, out[q:], place)
+
+
+@numba.njit(cache=True, nogil=True)
+def _rest(
+    x: Array, starts: Array, offsets: Array, first: int, last: int, weight: Array, column: int, out: Array, base: int
+) -> None:
+    """All pixels for the output maps from `column` on, fewer than a vector has lanes."""
+    for q in range(len(starts)):
+        total = out[q]
+        for k in range(first, last):
+            value, line = x[starts[q] + offsets[k]], weight[k]
+            for m in range(column, weight.shape[1]):
+                total[base + m] += value * line[m]
+
+
+@numba.njit(cache=True, nogil=True)
 def depthwise(x: Array, weight: Array, steps: tuple[int, int], spread: tuple[int, int], out: Array) -> None:
     """One input map for each output map: weight [i, j, m]."""
     rows, columns, outputs = out.shape
@@ -58,25 +117,13 @@ def depthwise(x: Array, weight: Array, steps: tuple[int, int], spread: tuple[int
                         total[m] += value[m] * line[m]
 
 
-def convolve(x: Array, weight: Array, steps: tuple[int, int], spread: tuple[int, int], out: Array) -> None:
-    """A tile's convolution. `weight` is [groups, rows, columns, inputs, outputs], or [rows, columns, maps] depthwise."""
-    if weight.ndim == 3:
-        depthwise(x, weight, steps, spread, out)
-        return
-    groups, inputs, outputs = weight.shape[0], weight.shape[3], weight.shape[4]
-    if groups == 1:
-        dense(x, weight[0], steps, spread, out)
-        return
-    for g in range(groups):
-        part = np.zeros((*out.shape[:2], outputs), out.dtype)
-        dense(np.ascontiguousarray(x[:, :, g * inputs : (g + 1) * inputs]), weight[g], steps, spread, part)
-        out[:, :, g * outputs : (g + 1) * outputs] = part
-
-
 def arranged(weight: Array, groups: int) -> Array:
     """A weight (outputs, inputs, rows, columns) as the kernel reads it."""
     outputs, inputs = weight.shape[0] // groups, weight.shape[1]
     if inputs == 1 and outputs == 1 and groups > 1:
         return np.ascontiguousarray(weight[:, 0].transpose(1, 2, 0))
-    parts = weight.reshape(groups, outputs, inputs, *weight.shape[2:])
-    return np.ascontiguousarray(parts.transpose(0, 3, 4, 2, 1))
+    parts = weight.reshape(groups, outputs, inputs, *weight.shape[2:]).transpose(0, 3, 4, 2, 1)
+    found = np.empty(parts.shape, weight.dtype)
+    for first in range(0, outputs, LINES):
+        found[..., first : first + LINES] = parts[..., first : first + LINES]
+    return found

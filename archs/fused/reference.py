@@ -1,7 +1,7 @@
 """The same numbers by plain numpy over whole maps: no tiles, no buffers, nothing of the datapath.
 
-In float32 a convolution adds its products in the machine's order (kernel row, kernel column, input map), so both must
-agree to the last bit. `blas` takes matrix products instead, in whatever order they sum.
+In float32 a convolution adds its products in the machine's order (`ordered`), so both must agree to the last bit. `blas`
+takes matrix products instead, in whatever order they sum.
 """
 
 from collections.abc import Mapping
@@ -9,14 +9,12 @@ from dataclasses import replace
 
 import numpy as np
 
+from archs.fused import ordered
 from archs.fused.arithmetic import Arithmetic
 from archs.fused.stack import Node, Stack
 from workloads import ops
 from workloads.execute import forward
 from workloads.tensor import Array
-
-BAND_VALUES = 1 << 14
-"""Sums are taken for about this many values at a time, which stay in a core's cache."""
 
 
 def reference(
@@ -26,51 +24,27 @@ def reference(
     values = dict(entries)
     for unit in found.units:
         for node in unit:
-            operands = [np.concatenate([values[name] for name in names], axis=1) for names in node.operands]
+            operands = [_joined([values[name] for name in names]) for names in node.operands]
             values[node.name] = _layer(node, operands, arithmetic, blas)
     return {node.name: values[node.name] for unit in found.units for node in unit}
+
+
+def _joined(parts: list[Array]) -> Array:
+    return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
 
 
 def _layer(node: Node, operands: list[Array], arithmetic: Arithmetic, blas: bool) -> Array:
     op = node.layer.op
     if arithmetic.bits:
         return _fixed(node, operands, arithmetic)
-    if isinstance(op, ops.Conv) and operands[0].dtype == np.float32 and not blas:
-        weight = node.layer.array("weight").astype(np.float32)
-        sums = np.stack([in_order(op, weight, image) for image in operands[0]])
-        return (
-            sums + node.layer.array("bias").astype(np.float32)[:, None, None] if "bias" in node.layer.params else sums
-        )
-    params = {name: node.layer.array(name).astype(arithmetic.dtype) for name in node.layer.params}
-    return forward(op, params, operands).astype(arithmetic.dtype)
-
-
-def in_order(op: ops.Conv, weight: Array, image: Array) -> Array:
-    """A convolution of one image that adds product after product: kernel row, kernel column, input map."""
-    top, left, bottom, right = op.padding
-    padded = np.pad(image, [(0, 0), (top, bottom), (left, right)])
-    maps, rows, columns = op.output(image.shape)
-    out = np.zeros((maps, rows, columns), image.dtype)
-    outputs, inputs = maps // op.groups, weight.shape[1]
-    band = max(1, BAND_VALUES // max(1, outputs * columns))
-    for group in range(op.groups):
-        mine = slice(group * outputs, (group + 1) * outputs)
-        for first in range(0, rows, band):
-            last = min(rows, first + band)
-            total = np.zeros((outputs, last - first, columns), image.dtype)
-            product = np.empty_like(total)
-            for i, j in np.ndindex(*op.kernel):
-                down, right_ = i * op.dilation[0] + first * op.stride[0], j * op.dilation[1]
-                seen = padded[
-                    group * inputs : (group + 1) * inputs,
-                    down : down + (last - first - 1) * op.stride[0] + 1 : op.stride[0],
-                    right_ : right_ + (columns - 1) * op.stride[1] + 1 : op.stride[1],
-                ]
-                for n in range(inputs):
-                    np.multiply(weight[mine, n, i, j][:, None, None], seen[n], out=product)
-                    np.add(total, product, out=total)
-            out[mine, first:last] = total
-    return out
+    params = {name: node.layer.array(name).astype(arithmetic.dtype, copy=False) for name in node.layer.params}
+    if not isinstance(op, ops.Conv) or operands[0].dtype != np.float32 or blas:
+        return forward(op, params, operands).astype(arithmetic.dtype, copy=False)
+    sums = [ordered.convolve(op, params["weight"], image) for image in operands[0]]
+    total = sums[0][None] if len(sums) == 1 else np.stack(sums)
+    if "bias" in params:
+        total += params["bias"][:, None, None]
+    return total
 
 
 def _fixed(node: Node, operands: list[Array], arithmetic: Arithmetic) -> Array:

@@ -11,11 +11,12 @@ from fractions import Fraction
 from functools import cached_property
 from math import ceil, prod
 
+import numpy as np
+
 from archs.fused.pipeline import copies
 from archs.fused.pyramid import Pyramids, Span
 from archs.fused.stack import Group, Node
 from workloads import ops
-from workloads.tensor import Encoded
 
 BRAM_BITS = 18 * 1024
 SHAPES = ((16384, 1), (8192, 2), (4096, 4), (2048, 9), (1024, 18), (512, 36))
@@ -122,7 +123,7 @@ def weight_bits(node: Node, dense_bits: int) -> int:
         return 0
     count = _count(node)
     tensor = layer.params.get("weight")
-    if isinstance(tensor, Encoded):
+    if tensor is not None and not isinstance(tensor, np.ndarray):
         return tensor.bits()
     known, density = layer.bits or {}, (layer.density or {}).get("weight", 1.0)
     bits = known.get("weight", dense_bits)

@@ -50,14 +50,29 @@ def chunks(node: Node, unroll: Unroll) -> list[Chunk]:
     ]
 
 
+def blocks(node: Node, unroll: Unroll) -> int:
+    """Blocks of up to Tm output maps that a tile takes; no block holds maps of two groups, but for depthwise layers."""
+    op = node.layer.op
+    assert isinstance(op, ops.Conv)
+    if node.sources[0][0] == op.groups:
+        return -(-op.outputs // unroll[0])
+    return op.groups * -(-op.outputs // (op.groups * unroll[0]))
+
+
 def passes(node: Node, unroll: Unroll) -> int:
     """Cycles per output pixel and kernel position: groups * ceil(M/Tm) * ceil(N/Tn), M and N of one group."""
     op = node.layer.op
     assert isinstance(op, ops.Conv)
-    outputs, inputs = op.outputs // op.groups, node.sources[0][0] // op.groups
-    if inputs == 1:
-        return -(-op.outputs // unroll[0])
-    return op.groups * -(-outputs // unroll[0]) * -(-inputs // unroll[1])
+    return blocks(node, unroll) * -(-node.sources[0][0] // (op.groups * unroll[1]))
+
+
+def reads(node: Node, unroll: Unroll) -> int:
+    """Input maps that all passes over a tile read."""
+    op = node.layer.op
+    assert isinstance(op, ops.Conv)
+    if node.sources[0][0] == op.groups:
+        return sum(block.inputs for block in chunks(node, unroll))
+    return blocks(node, unroll) * (node.sources[0][0] // op.groups)
 
 
 def taps(node: Node) -> int:
