@@ -15,6 +15,7 @@ Every module `archs/<name>/__init__.py` is a plug-in of this shape (`spec` is an
     extras(spec, network, inputs, plan, timelines) -> mapping   optional: more keys of the result, merged in:
         "total": {...}; "layers": {name: {...}} (a "stalls" mapping there is merged too); other keys at the top level
     bound(spec, network, inputs) -> cycles         optional: a closed-form lower bound of the total
+    needs(spec, network, inputs) -> {layer: Needs}   optional: work and traffic that no run can do without, "" for the run
     ranked(network, scores) -> scores              optional: scores whose first maximum is the class, for other rules
     VALUES, ENCODING                               optional, for studies: names of the settings that decide the
         activations `compute` gives (where `build` looks at them), and the encoding that `build` keeps with a network
@@ -69,6 +70,17 @@ class Work:
     weight_bits: int
     macs_wasted: Mapping[str, int] = field(default_factory=dict)
     idle: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """What a layer needs whatever the machine's timing: from shapes and decoded tensors, not from the plan.
+
+    `macs_useful` is exact; `traffic_bits` are the least by traffic key.
+    """
+
+    macs_useful: int | None = None
+    traffic_bits: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False, slots=True)

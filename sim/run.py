@@ -121,6 +121,8 @@ def execute(
         checks=checks,
         extras=arch.extras(spec, network, seen, plan, timelines) if hasattr(arch, "extras") else None,
     )
+    if hasattr(arch, "needs"):
+        verdict.check_needs(result.data, arch.needs(spec, network, seen))
     scores = _scores(network, computed.outputs) if computed else None
     if scores is not None and labels is not None:
         scores = arch.ranked(network, scores) if hasattr(arch, "ranked") else scores

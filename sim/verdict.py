@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from sim.errors import CheckError
-from sim.plan import Array, Behaviour, Computed, Plan
+from sim.plan import Array, Behaviour, Computed, Needs, Plan
 from sim.timeline import Timeline
 
 FLOAT_TOLERANCE = 1e-5
@@ -91,7 +91,7 @@ def same_times(one: Timeline, other: Timeline) -> None:
 def same_counts(plan: Plan, computed: Computed) -> bool:
     """Whether a loop datapath's accesses were there to be compared; CheckError where they differ from the design's.
 
-    An action that it counts in any layer is compared in all of them; so is one it names and never makes.
+    An action that it counts in any layer is compared in all layers that it walked; so is one it names and never makes.
     """
     if computed.counts is None:
         return False
@@ -102,9 +102,9 @@ def same_counts(plan: Plan, computed: Computed) -> bool:
             for action, count in phase.design.activity(work.stages).items():
                 sums[action] = sums.get(action, 0) + count
     known = {action for counts in computed.counts.values() for action in counts}
-    for layer in {**described, **computed.counts}:
+    for layer, counts in computed.counts.items():
         for action in sorted(known):
-            made, said = computed.counts.get(layer, {}).get(action, 0), described.get(layer, {}).get(action, 0)
+            made, said = counts.get(action, 0), described.get(layer, {}).get(action, 0)
             if made != said:
                 raise CheckError(f"{layer}: the datapath made {made} {action}, the design counts {said}")
     return True
@@ -144,8 +144,45 @@ def check(data: Mapping[str, Any]) -> None:
         isclose(fsum(total["energy_by_component_j"].values()), total["energy_j"], rel_tol=1e-12, abs_tol=1e-30),
         "the components' energy does not add up to the total",
     )
+    _check_sums(data)
     _require(0 <= total["utilization"] <= 1, f"utilization of the whole run is {total['utilization']}")
     _require(total["latency_s"] <= total["time_s"] * (1 + 1e-12), "the first image is done after the last")
+
+
+def _check_sums(data: Mapping[str, Any]) -> None:
+    """Phases, layers and boundaries add up to the total."""
+    total, layers = data["total"], [layer for layer in data["layers"] if "skipped" not in layer]
+    _require(
+        sum(phase["cycles"] for phase in data["phases"]) == total["cycles"], "the phases' cycles are not the run's"
+    )
+    _require(max((layer["cycles"] for layer in layers), default=0) <= total["cycles"], "a layer is longer than the run")
+    for key in ("macs", "macs_useful"):
+        _require(sum(layer[key] for layer in layers) == total[key], f"the layers' {key} do not add up to the total")
+    spent = fsum(joules for layer in layers for joules in layer["energy_j"].values())
+    _require(spent <= total["energy_j"] * (1 + 1e-9), "the layers' energy is more than the total")
+    core, chip, system = (total["energy_by_boundary_j"][name] for name in ("core", "chip", "system"))
+    _require(core <= chip * (1 + 1e-12) <= system * (1 + 2e-12), "a boundary has more energy than the one around it")
+    moved: dict[str, float] = {}
+    for layer in layers:
+        for key, amount in layer["traffic_bytes"].items():
+            moved[key] = moved.get(key, 0) + amount
+    over = [key for key, amount in moved.items() if amount > total["traffic_bytes"].get(key, 0) * (1 + 1e-12)]
+    _require(not over, f"the layers move more than the run: {', '.join(over)}")
+
+
+def check_needs(data: Mapping[str, Any], needs: Mapping[str, Needs]) -> None:
+    """Raise CheckError where a layer, or the run (""), counts other MACs than the network has, or too little traffic."""
+    layers = {layer["name"]: layer for layer in data["layers"] if "skipped" not in layer}
+    for name, need in needs.items():
+        _require(not name or name in layers, f"{name} is not in the result")
+        found, where = (layers[name], f"{name}: ") if name else (data["total"], "")
+        _require(
+            need.macs_useful is None or found["macs_useful"] == need.macs_useful,
+            f"{where}{found['macs_useful']} useful MACs told, the network has {need.macs_useful} on this input",
+        )
+        for key, bits in need.traffic_bits.items():
+            moved = found["traffic_bytes"].get(key, 0)
+            _require(8 * moved >= bits, f"{where}{moved} bytes of {key}, no run can do with less than {bits / 8:g}")
 
 
 def _require(holds: bool, law: str) -> None:

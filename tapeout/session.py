@@ -2,6 +2,7 @@
 
 import hashlib
 import platform
+import shlex
 import sys
 import time
 from collections.abc import Mapping
@@ -12,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 
 import archs
-from sim.errors import InputError, nearest
+from sim.errors import CheckError, InputError, nearest
 from sim.plan import Array, Machine
 from sim.result import Request, Result, Source
 from sim.run import Progress, execute
@@ -68,10 +69,23 @@ def run(
     floats = None if timing_only else _floats(network, arrays)
     compared = time.perf_counter()
     labels = work.labels if inputs is None else None
-    result = execute(plugin, spec, network, arrays, request, machine, floats, labels, progress)
+    try:
+        result = execute(plugin, spec, network, arrays, request, machine, floats, labels, progress)
+    except CheckError as error:
+        raise CheckError(f"{error}; to reproduce: {_command(request, config, given, work, inputs is None)}") from error
     walls = {"load": loaded - began, "float": compared - loaded} | result.run["wall_s"]
     result.run.update(command=sys.argv, host=_host(), wall_s=walls | {"total": time.perf_counter() - began})
     return result
+
+
+def _command(request: Request, config: str | None, given: Mapping[str, object], work: Workload, own: bool) -> str:
+    """The command line of a request; inputs that a caller brought stand in it as a file to be named."""
+    words = ["tapeout", "run", f"{request.arch}:{config}" if config else request.arch, work.name]
+    words += [word for key, value in given.items() for word in ("--set", f"{key}={value}")]
+    words += ["--batch", str(request.images)] if own else ["--input", "INPUTS.npy"]
+    words += ["--engine", request.engine, "--seed", str(request.seed)]
+    words += ["--check"] * request.check + ["--timing-only"] * request.timing_only
+    return shlex.join(words)
 
 
 def filled(plugin: Any, spec: Any, network: Network, seed: int) -> Network:

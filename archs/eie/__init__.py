@@ -13,11 +13,12 @@ from typing import Any
 import numpy as np
 
 from archs.eie import capacity, datapath, flow, model, oracle
+from archs.eie import needs as least
 from archs.eie.program import EXACT, Matrix, Scales, calibrate, encode, fixed, lowered
 from archs.eie.spec import EieSpec
 from sim.energy import EnergyTable
 from sim.errors import InputError
-from sim.plan import Behaviour, Computed, Machine, Phase, Plan
+from sim.plan import Behaviour, Computed, Machine, Needs, Phase, Plan
 from sim.timeline import Timeline
 from workloads import execute
 from workloads.network import Network
@@ -34,6 +35,7 @@ __all__ = [
     "compute",
     "extras",
     "machine",
+    "needs",
     "prepare",
     "prices",
     "reference",
@@ -180,6 +182,19 @@ def bound(spec: EieSpec, network: Network, inputs: Mapping[str, Array]) -> int:
     phases = build(spec, network, inputs)
     entries = sum(phase.design.activity()["mac"] for phase in phases if phase.design.stages["pe"].firings)
     return -(-entries // spec.pes)
+
+
+def needs(spec: EieSpec, network: Network, inputs: Mapping[str, Array]) -> dict[str, Needs]:
+    """Useful MACs and the least reads of every layer, where all their inputs are known, as `build` asks too."""
+    network, whole = lowered(spec, network), network
+    matrices = encode(spec, network)
+    if not all(name in inputs for name in matrices):
+        return {}
+    found = least.needs(spec, matrices, {name: _vectors(inputs[name]) for name in matrices})
+    parts: dict[str, list[Needs]] = {}
+    for name, need in found.items():
+        parts.setdefault(_owner(whole, name), []).append(need)
+    return least.together(parts)
 
 
 def extras(

@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 
 from archs.finn import datapath, loop, oracle, resources, sizing
+from archs.finn import needs as least
 from archs.finn.chain import Chain, Matrix, Unit, chain
 from archs.finn.folding import given, resolve
 from archs.finn.model import Pipeline, pipeline
 from archs.finn.spec import FinnSpec
 from archs.finn.streamline import NOTE, filled, streamlined
 from sim.energy import EnergyTable
-from sim.plan import Access, Computed, Machine, Phase, Plan, Stored, Work
+from sim.plan import Access, Computed, Machine, Needs, Phase, Plan, Stored, Work
 from sim.timeline import Timeline
 from workloads.folding import Folding, write_folding
 from workloads.network import Network
@@ -29,6 +30,7 @@ __all__ = [
     "extras",
     "fill",
     "machine",
+    "needs",
     "precision",
     "prices",
     "ranked",
@@ -143,6 +145,11 @@ def ranked(network: Network, scores: Array) -> Array:
 def bound(spec: FinnSpec, network: Network, inputs: Mapping[str, Array]) -> int:
     """All images through the slowest loop."""
     return _pipeline(spec, network).slowest * _images(inputs)
+
+
+def needs(spec: FinnSpec, network: Network, inputs: Mapping[str, Array]) -> dict[str, Needs]:
+    """Useful MACs and weights of every unit; images in and scores out."""
+    return least.needs(network, _chain(spec, network), _images(inputs))
 
 
 def extras(

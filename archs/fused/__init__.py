@@ -13,17 +13,18 @@ import numpy as np
 
 from archs.fused import compute as numbers
 from archs.fused import flow, model, report
+from archs.fused import needs as least
 from archs.fused.layout import layout, multipliers
 from archs.fused.spec import DEVICE_DSPS, FusedSpec
 from archs.fused.stack import stack
 from archs.fused.storage import PRECISIONS
 from sim.energy import EnergyTable
-from sim.plan import Access, Behaviour, Computed, Machine, Plan
+from sim.plan import Access, Behaviour, Computed, Machine, Needs, Plan
 from sim.timeline import Timeline
 from workloads.network import Network
 from workloads.tensor import Array
 
-__all__ = ["SPEC", "bound", "build", "compute", "extras", "machine", "prices", "reference", "skips", "values"]
+__all__ = ["SPEC", "bound", "build", "compute", "extras", "machine", "needs", "prices", "reference", "skips", "values"]
 
 SPEC = FusedSpec
 ENERGY = Path(__file__).with_name("energy.yaml")
@@ -84,6 +85,11 @@ def reference(spec: FusedSpec, network: Network, inputs: Mapping[str, Array]) ->
 def values(spec: FusedSpec, network: Network, inputs: Mapping[str, Array]) -> tuple[Behaviour, ...]:
     """Tiles through the timed graph, for small layers."""
     return flow.values(spec, network, inputs)
+
+
+def needs(spec: FusedSpec, network: Network, inputs: Mapping[str, Array]) -> dict[str, Needs]:
+    """Useful MACs and weights of every convolution; the groups' inputs and outputs."""
+    return least.needs(layout(spec, network), _images(inputs))
 
 
 def extras(

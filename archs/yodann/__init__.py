@@ -12,11 +12,12 @@ import numpy as np
 
 from archs.yodann import account, flow, power
 from archs.yodann import compute as walking
+from archs.yodann import needs as least
 from archs.yodann.arithmetic import STEP, fill, filters, output_name, takes
 from archs.yodann.geometry import cut, eta_idle, eta_tile
 from archs.yodann.model import Formula, timed
 from archs.yodann.settings import Yodann
-from sim.plan import Behaviour, Computed, Machine, Phase, Plan
+from sim.plan import Behaviour, Computed, Machine, Needs, Phase, Plan
 from sim.timeline import Timeline
 from workloads import generate
 from workloads.network import Array, Layer, Network
@@ -31,6 +32,7 @@ __all__ = [
     "extras",
     "fill",
     "machine",
+    "needs",
     "prices",
     "reference",
     "skips",
@@ -121,6 +123,12 @@ def example(spec: Yodann) -> tuple[Network, dict[str, Array]]:
     rng = np.random.default_rng(1)
     network = generate.fill(fill(spec, Network("example", {"image": (3, 10, 12)}, layers), 1), 1)
     return network, {"image": rng.random((2, 3, 10, 12), np.float32)}
+
+
+def needs(spec: Yodann, network: Network, inputs: Mapping[str, Array]) -> dict[str, Needs]:
+    """Useful MACs, and what crosses the pins at least."""
+    images = max((len(array) for array in inputs.values()), default=1)
+    return least.needs(spec, network, [x for x in network.layers if not takes(network, x.name)], images)
 
 
 def extras(
