@@ -394,3 +394,21 @@ def _moved(phases: Any) -> int:
     for phase in phases:
         total += sum(bits for action, bits in phase.design.activity().items() if action.startswith("dram"))
     return total
+
+
+@pytest.mark.parametrize("unroll", ["1x1", "3x1", "4x2", "64x9"])
+@pytest.mark.parametrize("scheme", ["reuse", "recompute", "baseline"])
+def test_lanes_are_shared_by_groups_of_one_map(unroll: str, scheme: str) -> None:
+    """Several outputs a group and one input: a block of Tm outputs reads the map of every group that it reaches."""
+    layers = [
+        Layer("a", Conv(3, (3, 3), padding=(1, 1, 1, 1)), ("x",)),
+        Layer("b", Conv(6, (3, 3), padding=(1, 1, 1, 1), groups=3), ("a",)),
+        Layer("c", Conv(9, (1, 1), groups=3), ("b",)),
+    ]
+    network = fill(Network("n", {"x": (2, 6, 7)}, layers), 1)
+    images = {"x": np.random.default_rng(0).standard_normal((2, 2, 6, 7)).astype(np.float32)}
+    asked = FusedSpec(unroll=unroll, scheme=scheme, tile=2)
+    plugin = archs.find("fused")
+    computed, phases = plugin.compute(asked, network, images), plugin.build(asked, network, images)
+    assert judge(computed, plugin.reference(asked, network, images)).exact
+    assert same_counts(phases, computed)

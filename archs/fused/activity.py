@@ -95,7 +95,7 @@ def input_trips(part: Part) -> int:
     """How often the baseline's loops bring each input map: once for every block of Tm output maps."""
     node = part.group.convs[0]
     unroll = part.unrolls[node.name]
-    return max(1, reads(node, unroll) // sum(block.inputs for block in chunks(node, unroll) if block.fresh))
+    return max(1, reads(node, unroll) // sum(block.fresh for block in chunks(node, unroll)))
 
 
 def _layer(part: Part, node: Node, images: int) -> Activity:

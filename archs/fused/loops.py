@@ -19,8 +19,9 @@ def counting(unrolls: Mapping[str, Unroll]) -> Convolve:
     """A convolution that counts what it reads and writes, for these unrolls."""
 
     def convolve(node: Node, x: Array, weight: Array, sums: Array, tally: Tally) -> None:
-        if weight.ndim == 3:
-            _depthwise(node, unrolls[node.name][0], x, weight, sums, tally)
+        if weight.ndim == 3 or (len(weight) > 1 and weight.shape[3] == 1):
+            flat = weight if weight.ndim == 3 else np.moveaxis(weight[:, :, :, 0], 0, 2).reshape(*weight.shape[1:3], -1)
+            _depthwise(node, unrolls[node.name][0], x, flat, sums, tally)
             return
         for group in range(weight.shape[0]):
             _group(node, unrolls[node.name], group, x, weight[group], sums, tally)
@@ -32,8 +33,6 @@ def _group(node: Node, unroll: Unroll, group: int, x: Array, weight: Array, sums
     op = node.layer.op
     assert isinstance(op, ops.Conv)
     (tm, tn), (inputs, outputs) = unroll, weight.shape[2:]
-    if inputs == 1 and op.groups > 1:
-        tm = outputs
     for m in range(0, outputs, tm):
         block = slice(group * outputs + m, group * outputs + min(m + tm, outputs))
         for i, j in np.ndindex(*op.kernel):
@@ -52,15 +51,18 @@ def _group(node: Node, unroll: Unroll, group: int, x: Array, weight: Array, sums
 
 
 def _depthwise(node: Node, tm: int, x: Array, weight: Array, sums: Array, tally: Tally) -> None:
+    """One input map a group: a block takes the map of every group that it has outputs of; weights `[kh, kw, outputs]`."""
     op = node.layer.op
     assert isinstance(op, ops.Conv)
+    group = np.arange(op.outputs) // (op.outputs // op.groups)
     for m in range(0, sums.shape[2], tm):
+        mine = group[m : m + tm]
         for i, j in np.ndindex(*op.kernel):
             held = weight[i, j, m : m + tm]
             tally.count(node.name, "weights.values.read", held.size)
             for r, c in np.ndindex(*sums.shape[:2]):
-                values, total = _looked(op, x, r, c, i, j)[m : m + tm], sums[r, c, m : m + tm]
-                tally.count(node.name, "tiles.maps.read", values.size)
+                values, total = _looked(op, x, r, c, i, j)[mine], sums[r, c, m : m + tm]
+                tally.count(node.name, "tiles.maps.read", len(set(mine.tolist())))
                 tally.count(node.name, "tiles.sums.read", total.size)
                 sums[r, c, m : m + tm] = total + values * held
                 tally.count(node.name, "tiles.sums.write", total.size)

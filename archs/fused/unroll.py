@@ -22,31 +22,35 @@ Unroll = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """One pass of a tile: input maps it takes, whether for the first time, and output maps it completes."""
+    """One pass of a tile: input maps it takes, how many for the first time, and output maps it completes."""
 
     inputs: int
-    fresh: bool
+    fresh: int
     outputs: int
 
 
 def chunks(node: Node, unroll: Unroll) -> list[Chunk]:
     """All passes over a tile in order: block of Tm output maps by block, block of Tn input maps by block.
 
-    Depthwise layers have one input map for each group: their outputs share the Tm lanes.
+    Where a group has one input map (depthwise layers), outputs of several groups share the Tm lanes.
     """
     op = node.layer.op
     assert isinstance(op, ops.Conv)
     (tm, tn), maps = unroll, node.sources[0][0]
     outputs, inputs = op.outputs // op.groups, maps // op.groups
     if inputs == 1:
-        blocks = [min(tm, op.outputs - first) for first in range(0, op.outputs, tm)]
-        deep = op.groups > 1
-        return [Chunk(-(-m * maps // op.outputs) if deep else 1, deep or i == 0, m) for i, m in enumerate(blocks)]
+        ends = [(first, min(first + tm, op.outputs)) for first in range(0, op.outputs, tm)]
+        taken = [(first // outputs, (end - 1) // outputs + 1) for first, end in ends]
+        return [
+            Chunk(stop - start, stop - -(-first // outputs), end - first)
+            for (first, end), (start, stop) in zip(ends, taken, strict=True)
+        ]
     return [
-        Chunk(min(tn, inputs - n), m == 0, min(tm, outputs - m) if n + tn >= inputs else 0)
+        Chunk(size, size if m == 0 else 0, min(tm, outputs - m) if n + tn >= inputs else 0)
         for _ in range(op.groups)
         for m in range(0, outputs, tm)
         for n in range(0, inputs, tn)
+        for size in (min(tn, inputs - n),)
     ]
 
 

@@ -64,7 +64,7 @@ def conv_blocks(part: Part, node: Node) -> Blocks:
     shape, storage = part.pyramids, part.storage
     assert isinstance(storage, LoopStorage)
     blocks = chunks(node, part.unrolls[node.name])
-    into = np.array([b.inputs if b.fresh or storage.trips else 0 for b in blocks])
+    into = np.array([b.inputs if storage.trips else b.fresh for b in blocks])
     out = np.array([b.outputs for b in blocks])
     pixels = shape.fresh(node.name)
     load = np.zeros((len(pixels), len(blocks)), np.int64)
