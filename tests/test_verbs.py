@@ -112,3 +112,29 @@ def test_labels_must_fit_the_images(tmp_path: Path) -> None:
     np.save(tmp_path / "y.npy", np.zeros(4, np.int64))
     with pytest.raises(InputError, match="labels for 3 images"):
         cli.validate("lenet-300-100", "eie", [str(tmp_path / "x.npy")], str(tmp_path / "y.npy"))
+
+
+@pytest.mark.parametrize(
+    ("machine", "name", "memories"),
+    [
+        ("yodann", "bc-svhn-yodann", {"image", "filters", "scales"}),
+        ("fused", "lenet5", {"on chip"}),
+        ("finn", "tfc", {"block RAM"}),
+    ],
+)
+def test_every_machine_tells_how_full_its_memories_are(
+    machine: str, name: str, memories: set[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    cli.validate(name, machine, as_json=True)
+    rows = json.loads(capsys.readouterr().out)["layers"]
+    told = [row for row in rows if row["encoding_exact"] is not None and row["memories"]]
+    assert told
+    for row in told:
+        assert set(row["memories"]) == memories
+        assert all(0 <= room["together_bytes"] <= room["available_bytes"] for room in row["memories"].values())
+        assert not row["exceeds"]
+
+
+def test_a_pipeline_larger_than_its_device_is_told() -> None:
+    with pytest.raises(CheckError, match="does not survive, first in layer"):
+        cli.validate("lfc", "finn", set_=["device=xc7z020", "fold.target_fps=1000000"])

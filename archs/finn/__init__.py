@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from archs.finn import datapath, loop, oracle, resources, sizing
+from archs.finn import datapath, loop, oracle, resources, rooms, sizing
 from archs.finn import needs as least
 from archs.finn.chain import Chain, Matrix, Unit, chain
 from archs.finn.folding import given, resolve
@@ -15,7 +15,7 @@ from archs.finn.model import Pipeline, pipeline
 from archs.finn.spec import FinnSpec
 from archs.finn.streamline import NOTE, filled, streamlined
 from sim.energy import EnergyTable
-from sim.plan import Access, Computed, Machine, Needs, Phase, Plan, Stored, Work
+from sim.plan import Access, Computed, Machine, Needs, Phase, Plan, Work
 from sim.timeline import Timeline
 from workloads.folding import Folding, write_folding
 from workloads.network import Network
@@ -125,8 +125,8 @@ def compute(spec: FinnSpec, network: Network, inputs: Mapping[str, Array]) -> Co
         walked, counts = loop.run(lowered, folds, images)
         for name, array in walked.items():
             assert np.array_equal(array, outputs[name]), f"{name}: the fast datapath differs from the loop"
-    stored = {unit.name: Stored(exact=True) for unit in lowered.matrices}  # whole numbers, or the network is refused
-    return Computed(outputs, counts=counts, notes=network.notes, stored=stored)
+    said = (*network.notes, *rooms.notes(lowered))
+    return Computed(outputs, counts=counts, notes=said, stored=rooms.stored(spec, lowered, folds))
 
 
 def reference(spec: FinnSpec, network: Network, inputs: Mapping[str, Array]) -> dict[str, Array]:

@@ -8,6 +8,7 @@ import numpy as np
 from archs.yodann import datapath, loop, oracle
 from archs.yodann.arithmetic import PIXEL, STEP, Filters, fill, filters, folded, output_name, takes, to_pixels
 from archs.yodann.geometry import Cut, channel_cycles, cut
+from archs.yodann.rooms import rooms
 from archs.yodann.settings import Yodann
 from sim.errors import CheckError
 from sim.plan import Stored
@@ -112,7 +113,7 @@ def _chip(spec: Yodann, network: Network, layer: Layer, real: Array, convolve: C
     exact = np.float32 if images.min(initial=0) >= -(2**24) and images.max(initial=0) <= 2**24 else np.float64
     state.values[layer.name] = np.multiply(images, exact(STEP), dtype=exact)
     state.exact &= held.exact
-    state.stored[layer.name] = Stored(held.exact, state.limited - before)
+    state.stored[layer.name] = Stored(held.exact, state.limited - before, rooms(cut(spec, network, layer)))
     state.notes += held.notes
     outside = np.count_nonzero(images < PIXEL[0]) + np.count_nonzero(images > PIXEL[1])
     if outside:
