@@ -20,6 +20,9 @@ from workloads.execute import execute
 from workloads.load import load
 from workloads.network import Network
 
+MAP = ".out"
+"""What a convolution's map is called where it runs as a matrix under its own name (`workloads.lower`)."""
+
 
 def validate(
     workload: str | Path,
@@ -103,16 +106,21 @@ def _sqnr_db(computed: Computed, floats: Mapping[str, Array], name: str) -> floa
 
     Integers without a scale (FINN's counts of matches) are real values only where they are equal.
     """
-    if name not in computed.outputs or computed.outputs[name].shape != floats[name].shape:
+    own = next((n for n in (name, f"{name}{MAP}") if n in computed.outputs and _fits(computed, floats, n, name)), None)
+    if own is None:
         return None
     wanted = floats[name].astype(np.float64)
-    noise = float(np.sum((computed.outputs[name] * computed.scales.get(name, 1.0) - wanted) ** 2))
+    noise = float(np.sum((computed.outputs[own] * computed.scales.get(own, 1.0) - wanted) ** 2))
     signal = float(np.sum(wanted**2))
     if not noise:
         return inf
-    if name not in computed.scales and computed.outputs[name].dtype.kind in "biu":
+    if own not in computed.scales and computed.outputs[own].dtype.kind in "biu":
         return None
     return 10 * log10(signal / noise) if signal else None
+
+
+def _fits(computed: Computed, floats: Mapping[str, Array], own: str, name: str) -> bool:
+    return computed.outputs[own].shape == floats[name].shape
 
 
 def _plain(network: Network, scores: Array) -> Array:

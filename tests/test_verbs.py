@@ -107,6 +107,13 @@ def test_every_machine_tells_what_it_made_of_a_layer(
     assert all(isinstance(row["saturations"], int) for row in told)
 
 
+def test_convolutions_that_run_as_matrices_have_a_signal_to_noise_ratio(capsys: pytest.CaptureFixture[str]) -> None:
+    cli.validate("lenet5", "eie", set_=["lower=im2col"], as_json=True)
+    rows = {row["name"]: row for row in json.loads(capsys.readouterr().out)["layers"]}
+    assert rows["conv1"]["sqnr_db"] > 10
+    assert rows["conv2"]["sqnr_db"] > 10
+
+
 def test_labels_must_fit_the_images(tmp_path: Path) -> None:
     np.save(tmp_path / "x.npy", np.zeros((3, 1, 28, 28), np.float32))
     np.save(tmp_path / "y.npy", np.zeros(4, np.int64))
