@@ -11,6 +11,7 @@ Every module `archs/<name>/__init__.py` is a plug-in of this shape (`spec` is an
     fill(spec, network, seed) -> Network      optional: seeded weights of this machine's own kind where there are none
     prepare(spec, network)                    optional: encodes the weights ahead, for `build` and `compute` to find with
         the network; a machine without it encodes while it computes
+    uses(spec, network) -> names              optional: layers it or its host looks into; others get no weights
     values(spec, network, inputs) -> (Behaviour per phase)    optional, for small layers: see Behaviour
     extras(spec, network, inputs, plan, timelines) -> mapping   optional: more keys of the result, merged in:
         "total": {...}; "layers": {name: {...}} (a "stalls" mapping there is merged too); other keys at the top level

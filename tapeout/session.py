@@ -5,7 +5,7 @@ import platform
 import shlex
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -52,7 +52,8 @@ def run(
     machine, prices = priced(plugin.machine(spec), own_prices, getattr(spec, "energy", None))
     work = workload if isinstance(workload, Workload) else load(str(workload), seed, batch)
     shapes_do = timing_only and not hasattr(plugin, "VALUES")  # else its time depends on values
-    network = work.network if shapes_do else filled(plugin, spec, work.network, seed)
+    uses = plugin.uses(spec, work.network) if hasattr(plugin, "uses") else None
+    network = work.network if shapes_do else filled(plugin, spec, work.network, seed, uses)
     arrays = work.inputs if inputs is None else _checked(work.network, inputs, batch)
     request = Request(
         arch=name,
@@ -66,7 +67,7 @@ def run(
         timing_only=timing_only,
     )
     loaded = time.perf_counter()
-    floats = None if timing_only else _floats(network, arrays)
+    floats = None if timing_only else _floats(network, arrays, uses)
     compared = time.perf_counter()
     labels = work.labels if inputs is None else None
     try:
@@ -88,9 +89,12 @@ def _command(request: Request, config: str | None, given: Mapping[str, object], 
     return shlex.join(words)
 
 
-def filled(plugin: Any, spec: Any, network: Network, seed: int) -> Network:
-    """The network with seeded tensors where it has none: first of the kind the machine stores, where it says so."""
-    return fill(plugin.fill(spec, network, seed) if hasattr(plugin, "fill") else network, seed)
+def filled(plugin: Any, spec: Any, network: Network, seed: int, names: Set[str] | None = None) -> Network:
+    """The network with seeded tensors where it has none: first of the kind the machine stores, where it says so.
+
+    With `names`, only these layers get any.
+    """
+    return fill(plugin.fill(spec, network, seed) if hasattr(plugin, "fill") else network, seed, names)
 
 
 def named(arch: str, config: str | None = None) -> tuple[str, str | None]:
@@ -152,13 +156,17 @@ def digest(arrays: Mapping[str, Array]) -> str:
     return state.hexdigest()
 
 
-def _floats(network: Network, arrays: Mapping[str, Array]) -> dict[str, Array] | None:
-    """Every layer in floating point; None where it would take too long, or where activations between layers are given."""
+def _floats(network: Network, arrays: Mapping[str, Array], names: Set[str] | None) -> dict[str, Array] | None:
+    """Every layer (of `names`) in floating point; None where it would take too long, or where activations between layers
+    are given."""
     if set(arrays) - set(network.inputs):
         return None
     images = len(next(iter(arrays.values())))
     macs = sum(network.macs(layer.name) for layer in network.layers) * images
-    return forward(network, arrays) if macs <= FLOAT_MACS else None
+    if macs > FLOAT_MACS:
+        return None
+    layers = [layer for layer in network.layers if names is None or layer.name in names]
+    return forward(Network(network.name, network.inputs, layers), arrays)
 
 
 def _host() -> dict[str, str]:

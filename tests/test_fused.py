@@ -511,3 +511,10 @@ def test_the_figure_is_drawn_the_same_every_time(tmp_path: Path) -> None:
     )
     assert [path.suffix for path in one_] == [".pdf", ".svg", ".png", ".csv"]
     assert [path.read_bytes() for path in one_] == [path.read_bytes() for path in other]
+
+
+def test_layers_behind_the_stack_are_not_looked_into() -> None:
+    """Their weights are not drawn, and the result is the one with all of them."""
+    fused, network = archs.find("fused"), load("alexnet").network
+    assert "conv1" in fused.uses(FusedSpec(layers="conv2..pool2"), network)
+    assert not {"conv3", "fc6"} & fused.uses(FusedSpec(layers="conv2..pool2"), network)

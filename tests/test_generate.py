@@ -73,3 +73,11 @@ def test_filling_depends_on_seed_and_name_only() -> None:
     assert not np.array_equal(weight.decode(), generate.fill(net(["b"]), seed=1).layer("b").array("weight"))
     assert set(np.unique(generate.binary(np.random.default_rng(0), (9, 9)))) == {-1, 1}
     assert set(np.unique(generate.ternary(np.random.default_rng(0), (9, 9)))) == {-1, 0, 1}
+
+
+def test_only_named_layers_are_filled() -> None:
+    layers = [Layer("a", ops.Linear(3), ("x",)), Layer("b", ops.Linear(2), ("a",))]
+    network = Network("two", {"x": (4,)}, layers)
+    some, whole = generate.fill(network, 0, {"a"}), generate.fill(network)
+    assert not some.layer("b").params
+    np.testing.assert_array_equal(some.layer("a").array("weight"), whole.layer("a").array("weight"))

@@ -5,7 +5,7 @@ lognormal factor on its density. Activations are drawn without a look at the wei
 generator alone.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import replace
 from math import prod
 from zlib import crc32
@@ -114,9 +114,13 @@ def ternary(rng: np.random.Generator, shape: Shape, density: float = 0.5) -> Arr
     return binary(rng, shape) * (rng.random(shape, dtype=np.float32) < density)
 
 
-def fill(network: Network, seed: int = 0) -> Network:
-    """The network with seeded tensors wherever it has none; a layer's `density` and `bits` say of which kind."""
-    return network.replace({layer.name: filled(network, layer, seed) for layer in network.layers})
+def fill(network: Network, seed: int = 0, names: Set[str] | None = None) -> Network:
+    """The network with seeded tensors wherever it has none; a layer's `density` and `bits` say of which kind.
+
+    With `names`, only these layers get any.
+    """
+    lacking = [layer for layer in network.layers if names is None or layer.name in names]
+    return network.replace({layer.name: filled(network, layer, seed) for layer in lacking})
 
 
 def filled(network: Network, layer: Layer, seed: int = 0) -> Layer:

@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import networkx as nx
 import numpy as np
 
 from archs.fused import compute as numbers
@@ -24,7 +25,20 @@ from sim.timeline import Timeline
 from workloads.network import Network
 from workloads.tensor import Array
 
-__all__ = ["SPEC", "bound", "build", "compute", "extras", "machine", "needs", "prices", "reference", "skips", "values"]
+__all__ = [
+    "SPEC",
+    "bound",
+    "build",
+    "compute",
+    "extras",
+    "machine",
+    "needs",
+    "prices",
+    "reference",
+    "skips",
+    "uses",
+    "values",
+]
 
 SPEC = FusedSpec
 ENERGY = Path(__file__).with_name("energy.yaml")
@@ -65,6 +79,13 @@ def skips(spec: FusedSpec, network: Network) -> dict[str, str]:
     """Layers outside the range, layers that are not fused, and concatenations, which move nothing."""
     found = stack(network, spec.layers, spec.groups)
     return found.skipped | dict.fromkeys(found.parts, "concatenation moves nothing: readers take its parts together")
+
+
+def uses(spec: FusedSpec, network: Network) -> set[str]:
+    """The stack and all layers before it: what follows is not computed."""
+    found = stack(network, spec.layers, spec.groups)
+    inside = {node.name for unit in found.units for node in unit}
+    return inside.union(*(nx.ancestors(network.graph, name) for name in inside))
 
 
 def build(spec: FusedSpec, network: Network, inputs: Mapping[str, Array]) -> Plan:
