@@ -222,8 +222,8 @@ def matrix(folder, page):
     }
 
 
-SYSTOLIC = """The layer-by-layer baseline (Zhang et al., FPGA 2015) has the same 576 multipliers, 64 output maps x 9 input maps.
-Of two groups one is run.
+SYSTOLIC = """The layer-by-layer baseline (Zhang et al., FPGA 2015) has the same 576 multipliers, 64 output maps x 9 input
+maps. Of two groups one is run.
 
 - **packing**: a column of 9 cells holds any 9 weights of the window, the baseline 9 input maps at one place of it:
   ceil(K^2 N / 9) against K^2 ceil(N / 9) passes over the output.
@@ -238,9 +238,10 @@ MAPPED = """The same unrolling, given to it; the loop order is its own choice.
   twice the size halve it); the baseline's are double.
 - **to and from DRAM**: two cycles before the first and two after the last multiplication.
 - **weights of further tiles**: as above."""
-MATRIX_TEXT = """fc7 of AlexNet (4,096 x 4,096), one vector: EIE with nothing pruned against one row of 64 cells. EIE's `bias`
-is one more column, `starved` its first broadcast, `tail` its last entry's way through the pipe. EIE reads {tapeout:,} bytes
-of weights, on chip: one of 8 bits for each of the {dense:,} and each of 4,096 biases; the peers move a word for each weight."""
+MATRIX_TEXT = """fc7 of AlexNet (4,096 x 4,096), one vector: EIE with nothing pruned against one row of 64 cells. Of EIE's
+cycles `bias` is one more column, `starved` the first broadcast, `tail` the last entry's way through the pipe. EIE reads
+{tapeout:,} bytes of weights, on chip: 8 bits for each of the {dense:,} and each of 4,096 biases; the peers move a word for
+each weight."""
 
 
 def text(page, skipped):
