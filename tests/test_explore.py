@@ -266,6 +266,7 @@ BAD = {
     "method: random": "budget: missing; random needs a number of points",
     "method: magic": "method: found 'magic'",
     "budget: 0": "budget: found 0; allowed: 1 or more",
+    "parameters: {pes: {values: [8], when: {arch: eye}}}": "parameters.pes.when.arch: arch is never eye; allowed: eie",
     "workloud: x": "workloud: unknown setting; did you mean workload?",
 }
 
@@ -277,6 +278,46 @@ def test_bad_studies(line: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"bad\.yaml:\d+:\d+: ") as caught:
         studies.read(path)
     assert BAD[line] in str(caught.value)
+
+
+def test_an_objective_twice(tmp_path: Path) -> None:
+    path = tmp_path / "bad.yaml"
+    path.write_text(
+        "question: q\narch: eie\nworkload: tiny.yaml\nobjectives: [{minimise: time_s}, {maximise: time_s}]\n"
+    )
+    with pytest.raises(InputError, match="time_s is an objective twice"):
+        studies.read(path)
+
+
+def test_nothing_is_feasible(written: Path, tmp_path: Path) -> None:
+    """The table says what is missed, and by how much it is."""
+    written.write_text(STUDY + "constraints: [{metric: power_w, most: 1 nW}, {metric: area_m2, least: 1 mm2}]\n")
+    said = run_single(written, tmp_path)
+    assert said["points"]["feasible"] == 0
+    assert [(miss["metric"], miss["points"]) for miss in said["missed"]] == [("power_w", POINTS)]  # type: ignore[index]
+    assert "120 miss power_w at most 1 nW: the closest has 1" in verb.table(said)
+
+
+def test_a_machine_that_takes_no_layer_is_no_winner(tmp_path: Path) -> None:
+    """It would need no time and no energy."""
+    (tmp_path / "one.yaml").write_text(
+        "question: q\narch: [yodann, eie]\nworkload: tiny.yaml\nobjectives: [{minimise: time_s}]\n"
+    )
+    said = run_single(tmp_path / "one.yaml", tmp_path)
+    assert said["failed"] == {"tiny.yaml: yodann takes no layer of it": 1}
+    assert [point["arch"] for point in said["front"]] == ["eie"]  # type: ignore[index]
+
+
+def test_conditions_of_conditions(tmp_path: Path) -> None:
+    """A parameter reaches only accelerators that what it depends on reaches."""
+    path = tmp_path / "study.yaml"
+    path.write_text(
+        "question: q\narch: [eie, yodann]\nworkload: lenet5\nobjectives: [{minimise: time_s}]\nparameters:\n"
+        "  lower: {values: [none, im2col], when: {arch: eie}}\n"
+        "  pes: {values: [8, 16], when: {lower: im2col}}\n"
+        "  queue_depth: {low: 2, high: 9, steps: 2, when: {pes: 16}}\n"
+    )
+    assert studies.read(path).space.size() == 1 + 1 + 1 + 2
 
 
 def test_unknown_metric(tmp_path: Path) -> None:

@@ -152,6 +152,8 @@ def _figures(point: Point) -> dict[str, float | None]:
     inputs = _seen(plugin, settings, network, work, point)
     timed = None if point.numbers else _timed(plugin, settings, network, inputs, request, point)
     result = execute(plugin, settings, network, inputs, request, machine, labels=work.labels, timed=timed)
+    if not result.data["total"]["macs"]:
+        raise InputError(f"{name} takes no layer of it", where=point.workload)
     total: dict[str, float | None] = dict(flat(result.data))
     return total | {metric: figure(result.data, metric) for metric in point.wanted}
 

@@ -15,7 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from sim.result import VERSION, write
+from sim.files import write
+from sim.result import VERSION
 from sim.units import show
 from tapeout.explore.front import Fronts, importance, pareto
 from tapeout.explore.point import DONE, Point, code, summed
@@ -142,6 +143,7 @@ def summary(plan: Plan, found: Sequence[Record], asked: int) -> dict[str, Any]:
             "feasible": len(good),
         },
         "failed": dict(sorted(reasons.items())),
+        "missed": missed(plan, found),
         "hypervolume": fronts.hypervolume,
         "importance": {
             goal.metric: importance(chosen, np.abs(all_values[:, n])) for n, goal in enumerate(plan.study.objectives)
@@ -159,6 +161,20 @@ def summary(plan: Plan, found: Sequence[Record], asked: int) -> dict[str, Any]:
             for record in front
         ],
     }
+
+
+def missed(plan: Plan, found: Sequence[Record]) -> list[dict[str, Any]]:
+    """Constraints that points miss: how many, and the figure that comes closest of all points."""
+    told = []
+    for constraint in plan.study.constraints:
+        low, high = constraint.bounds()
+        place = plan.study.metrics.index(constraint.metric)
+        figures = [value for record in found if (value := record.figures[place]) is not None]
+        over = [value for value in figures if not low <= value <= high]
+        if over:
+            closest = min(figures, key=lambda value: max(low - value, value - high))
+            told.append({**constraint.model_dump(mode="json"), "points": len(over), "closest": closest})
+    return told
 
 
 def _different(plan: Plan, front: Sequence[Record]) -> list[Record]:
@@ -243,6 +259,7 @@ def table(said: Mapping[str, Any]) -> str:
             f"  {count:,} with {why}" if why.startswith("no figure") else f"  {count:,} failed: {why}"
             for why, count in list(said["failed"].items())[:5]
         ),
+        *(_miss(each) for each in said["missed"] if not points["feasible"]),
         *(f"  {points['lost']:,} were lost with their workers: run it again" for _ in range(points["lost"] > 0)),
         "",
         columns([*varied, *metrics], rows, left=len(varied)),
@@ -253,6 +270,12 @@ def table(said: Mapping[str, Any]) -> str:
         if told:
             lines.append(f"{metric} is decided by " + ", ".join(f"{name} {share:.0%}" for share, name in told))
     return "\n".join(lines)
+
+
+def _miss(told: Mapping[str, Any]) -> str:
+    """What no point reaches."""
+    wanted = " and ".join(f"at {end} {told[end]}" for end in ("least", "most") if told[end] is not None)
+    return f"  {told['points']:,} miss {told['metric']} {wanted}: the closest has {_shown(told['metric'], told['closest'])}"
 
 
 FRONT = 20

@@ -35,6 +35,10 @@ class Values(Spec):
         """Values to check before anything runs."""
         return self.values
 
+    def holds(self, value: Any) -> bool:
+        """Whether it is one of them; `eie` is where `eie:64pe` is."""
+        return any(among(own, (value,)) for own in self.values)
+
     def all(self) -> Sequence[Any]:
         """Every value of a grid."""
         return self.values
@@ -64,6 +68,15 @@ class Range(Spec):
         if self.log and low <= 0:
             raise ValueError(f"found {self.low}; a log range begins above 0")
         return self
+
+    def holds(self, value: Any) -> bool:
+        """Whether it is one of its values."""
+        try:
+            number, unit = _split(value)
+        except (TypeError, ValueError):
+            return False
+        (low, own), high = _split(self.low), _split(self.high)[0]
+        return unit == own and low <= number <= high
 
     @property
     def whole(self) -> bool:
@@ -127,14 +140,15 @@ class Axis:
 
     def active(self, chosen: Mapping[str, Any]) -> bool:
         """Whether the parameter has a meaning where the others are as `chosen`."""
-        return all(other in chosen and _among(chosen[other], allowed) for other, allowed in self.when.items())
+        return all(other in chosen and among(chosen[other], allowed) for other, allowed in self.when.items())
 
-    def reaches(self, arch: str) -> bool:
-        """Whether it may be active on this accelerator."""
-        return "arch" not in self.when or _among(arch, self.when["arch"])
+    def reaches(self, arch: str, others: Mapping[str, "Axis"]) -> bool:
+        """Whether it may be active on this accelerator: it, and all that it depends on."""
+        here = "arch" not in self.when or among(arch, self.when["arch"])
+        return here and all(others[name].reaches(arch, others) for name in self.when)
 
 
-def _among(value: Any, allowed: tuple[Any, ...]) -> bool:
+def among(value: Any, allowed: tuple[Any, ...]) -> bool:
     """`eie:64pe` is among `eie` too."""
     return value in allowed or (isinstance(value, str) and value.partition(":")[0] in allowed)
 

@@ -8,13 +8,12 @@ point is done when any study did it.
 import hashlib
 import io
 import json
-import os
-import tempfile
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sim.errors import InputError
+from sim.files import write
 
 if TYPE_CHECKING:
     import polars as pl
@@ -32,7 +31,7 @@ class Store:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             if not (folder / "store.json").exists():
-                _write(folder / "store.json", json.dumps({"schema": f"{SCHEMA}/{VERSION}"}).encode())
+                write(folder / "store.json", json.dumps({"schema": f"{SCHEMA}/{VERSION}"}).encode())
             self._check()
         except OSError as error:
             raise InputError(f"{(error.strerror or 'cannot be written').lower()}", where=str(folder)) from None
@@ -65,7 +64,7 @@ class Store:
         whole = io.BytesIO()
         frame.write_parquet(whole)
         try:
-            _write(path, whole.getvalue())
+            write(path, whole.getvalue())
         except OSError as error:
             raise InputError(f"{(error.strerror or 'cannot be written').lower()}", where=str(path)) from None
         return path
@@ -95,18 +94,3 @@ class Store:
 
 def _order(name: str) -> tuple[bool, int, str]:
     return name not in TEXTS, TEXTS.index(name) if name in TEXTS else 0, name
-
-
-def _write(path: Path, data: bytes) -> None:
-    """All or nothing, and on the disk before it is there."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".part.")
-    try:
-        with open(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise

@@ -18,7 +18,7 @@ budget: 2000                                # points
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -121,6 +121,13 @@ class Study(Spec):
     numbers: bool = False
     """Run the datapath too, and prove every point: slow, but gives accuracy, sqnr_db and saturations."""
 
+    @model_validator(mode="after")
+    def _once(self) -> Self:
+        names = [objective.metric for objective in self.objectives]
+        if twice := [name for name in names if names.count(name) > 1]:
+            raise ValueError(f"{twice[0]} is an objective twice; allowed: once")
+        return self
+
     @property
     def compressing(self) -> tuple[str, ...]:
         """Parameters that compression steps name."""
@@ -179,10 +186,14 @@ def _axis(document: Document, name: str, written: Any, before: Iterable[Axis]) -
         raise InputError(error.message, where=error.where, setting=f"parameters.{name}") from None
     if not isinstance(when, Mapping):
         raise document.error("allowed: {parameter: value or list}", (*at, "when"))
-    known = {axis.name for axis in before}
-    for other in when:
+    known = {axis.name: axis for axis in before}
+    for other, value in when.items():
         if other not in known:
             raise document.error(f"no parameter before it; {nearest(other, known)}", (*at, "when", other))
+        for each in value if isinstance(value, tuple) else (value,):
+            if not known[other].domain.holds(each):
+                ends = ", ".join(map(str, known[other].domain.ends()))
+                raise document.error(f"{other} is never {each}; allowed: {ends}", (*at, "when", other))
     return Axis(name, domain, {o: v if isinstance(v, tuple) else (v,) for o, v in when.items()})
 
 
@@ -208,7 +219,7 @@ def written(step: str, chosen: Mapping[str, Any]) -> str:
     return NAMED.sub(lambda found: f"{value:g}" if isinstance(value := chosen[found[1]], float) else str(value), step)
 
 
-def _check_arms(document: Document, study: Study, axes: Iterable[Axis]) -> None:
+def _check_arms(document: Document, study: Study, axes: Sequence[Axis]) -> None:
     """Every accelerator exists, and takes every setting and every value that may reach it."""
     for n, text in enumerate(study.arch):
         try:
@@ -219,7 +230,7 @@ def _check_arms(document: Document, study: Study, axes: Iterable[Axis]) -> None:
             raise document.error(error.message, at) from None
         for axis in axes:
             apart = ("arch", "workload", *DENSITIES, *(n for n in study.compressing if not _sets(name, n)))
-            if axis.name not in apart and axis.reaches(text):
+            if axis.name not in apart and axis.reaches(text, {each.name: each for each in axes}):
                 _check_values(document, name, config or None, axis)
 
 
