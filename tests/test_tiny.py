@@ -146,6 +146,43 @@ def test_lanes(engine):
 
 
 @ENGINES
+def test_lanes_with_room(engine):
+    """Deep queues, so that several firings are worked out at once: c takes when the slower of two lanes has put."""
+    design = made(
+        [Stage("a", 1, 3), Stage("b", np.array([[1, 4], [2, 1], [3, 3]]), 3, lanes=2), Stage("c", 1, 3)],
+        ("a", "b", Fifo("ab", 3, latency=0)),
+        ("b", "c", Fifo("bc", 3, latency=0)),
+    )
+    line = simulate(design, engine)
+    assert line.releases("b").tolist() == [[2, 5], [4, 6], [7, 9]]
+    assert times(line, "c") == ([5, 6, 9], [6, 7, 10])
+
+
+@ENGINES
+def test_a_blocked_start_frees_what_it_took(engine):
+    """a's first release waits for b, b's first start for the slot that a's first start frees."""
+    design = made(
+        [Stage("a", 2, 2), Stage("b", 1, 2, {}, "start")],
+        ("a", "b", Fifo("ab", 1, latency=0, initial=1)),
+        ("b", "a", Fifo("ba", 1, latency=0, initial=1)),
+    )
+    line = simulate(design, engine)
+    assert times(line, "a") == ([0, 2], [2, 4])
+    assert times(line, "b") == ([0, 2], [1, 3])
+
+
+def test_more_firings_and_lanes_than_fit_in_a_batch():
+    """5,000 tokens through a queue of 5,000 in pairs; 3,000 lanes that serve 1, 2, 3, ... cycles."""
+    pair = made([Stage("a", 2, 5000), Stage("b", 1, 2500)], ("a", "b", Fifo("ab", 5000, 1, 2)))
+    line = simulate(pair)
+    assert (line.cycles, line.start("b", 2499)) == (10_002, 10_001)
+    wide = made(
+        [Stage("w", np.arange(6000).reshape(2, 3000), 2, lanes=3000), Stage("z", 1, 2)], ("w", "z", Fifo("wz", 2))
+    )
+    assert times(simulate(wide), "z") == ([3000, 8999], [3001, 9000])
+
+
+@ENGINES
 def test_nothing_to_do(engine):
     """A stage that never fires, and a FIFO nobody needs."""
     line = simulate(made([Stage("a", 7, 0), Stage("b", 2, 1)], ("a", "b", Fifo("ab", 1, 1, 0))), engine)

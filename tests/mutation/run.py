@@ -171,6 +171,7 @@ def main() -> None:
     parser.add_argument("modules", nargs="*", default=[], help=f"of sim/; default: {' '.join(TESTS)}")
     parser.add_argument("--most", type=int, default=150, help="mutants a module, drawn by --seed where it has more")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--again", action="store_true", help="only those that survived last time")
     asked = parser.parse_args()
     import table  # beside this file
 
@@ -193,14 +194,18 @@ def main() -> None:
         drawn = every
         if len(every) > asked.most:
             drawn = sorted(random.Random(asked.seed).sample(every, asked.most), key=every.index)
-        survived = []
+        tried, survived = len(drawn), []
+        if asked.again:
+            last = table.known()[module]
+            tried, left = last["tried"], {found["change"] for found in last["survived"]}
+            drawn = [mutant for mutant in every if mutant.name in left]
         for n, mutant in enumerate(drawn):
             alive, seconds = run(module, tree, tests, mutant, 4 * usual_s + 10)
             if alive:
                 survived.append({"line": mutant.line, "change": mutant.name})
             print(f"{module} {n + 1}/{len(drawn)} {seconds:4.1f} s {'SURVIVED' if alive else 'killed'} "
                   f"{mutant.line} {mutant.name}", flush=True)  # fmt: skip
-        table.keep(module, {"mutants": len(every), "tried": len(drawn), "seed": asked.seed, "survived": survived})
+        table.keep(module, {"mutants": len(every), "tried": tried, "seed": asked.seed, "survived": survived})
     table.write()
 
 

@@ -17,21 +17,25 @@ module has more mutants than are tried, the tried ones are drawn with a seed. Ke
 """
 
 
+def known() -> dict[str, Any]:
+    """What is known so far, by module."""
+    path = FOLDER / "mutants.json"
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    return found
+
+
 def keep(module: str, found: dict[str, Any]) -> None:
     """Put one module's result into the JSON beside the table."""
-    path = FOLDER / "mutants.json"
-    known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    known[module] = found
-    path.write_text(json.dumps(dict(sorted(known.items())), indent=1) + "\n", encoding="utf-8")
+    text = json.dumps(dict(sorted((known() | {module: found}).items())), indent=1) + "\n"
+    (FOLDER / "mutants.json").write_text(text, encoding="utf-8")
 
 
 def write() -> None:
     """mutants.md from mutants.json and survivors.yaml."""
-    known = json.loads((FOLDER / "mutants.json").read_text(encoding="utf-8"))
     reasons = yaml.safe_load(REASONS.read_text(encoding="utf-8")) or {}
     rows, lists = ["| module | mutants | tried | killed | survived | without a reason | killed |", "|---" * 7 + "|"], []
     sums = [0, 0, 0, 0, 0]
-    for module, found in known.items():
+    for module, found in known().items():
         why = {change["change"]: _why(reasons.get(module, {}), change["change"]) for change in found["survived"]}
         open_ = sum(reason is None for reason in why.values())
         counts = [found["mutants"], found["tried"], found["tried"] - len(why), len(why), open_]
