@@ -10,6 +10,8 @@ from typing import Any
 
 from sim.config import load
 from sim.errors import InputError, nearest
+from sim.result import Metrics
+from sim.result import metrics as own_metrics
 
 
 def names() -> list[str]:
@@ -22,6 +24,12 @@ def find(name: str) -> Any:
     if name not in names():
         raise InputError(f"unknown accelerator; {nearest(name, names())}", where=name or "ARCH")
     return import_module(f"archs.{name}")
+
+
+def metrics() -> dict[str, Metrics]:
+    """What the figures mean that one accelerator alone gives, by accelerator."""
+    paths = [path for folder in __path__ for path in Path(folder).glob("*/metrics.yaml")]
+    return {path.parent.name: own_metrics(path) for path in sorted(paths)}
 
 
 def folder(name: str) -> Path:

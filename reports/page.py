@@ -10,6 +10,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from archs import metrics
 from reports import html, points
 from reports.figures import COLOURS
 from reports.html import Cell
@@ -307,7 +308,8 @@ def _words(results: Iterable[Result]) -> str:
     keys = {key for result in results for key in (*result.total, *(k for layer in result.layers for k in layer))}
     rows = [
         (key, Cell(metric["definition"], kind="prose"), metric["unit"], Cell(metric.get("formula", ""), kind="prose"))
-        for key, metric in METRICS.items()
+        for figures in (METRICS, *metrics().values())
+        for key, metric in figures.items()
         if key in keys or not keys
     ]
     return html.table(

@@ -13,8 +13,9 @@ Every module `archs/<name>/__init__.py` is a plug-in of this shape (`spec` is an
         the network; a machine without it encodes while it computes
     uses(spec, network) -> names              optional: layers it or its host looks into; others get no weights
     values(spec, network, inputs) -> (Behaviour per phase)    optional, for small layers: see Behaviour
-    extras(spec, network, inputs, plan, timelines) -> mapping   optional: more keys of the result, merged in:
-        "total": {...}; "layers": {name: {...}} (a "stalls" mapping there is merged too); other keys at the top level
+    extras(spec, network, inputs, plan, timelines, machine) -> mapping   optional: more keys of the result, merged in:
+        "total": {...}; "layers": {name: {...}} (a "stalls" mapping there is merged too); other keys at the top level.
+        `machine` has the prices in use; a metrics.yaml beside the module explains the figures
     bound(spec, network, inputs) -> cycles         optional: a closed-form lower bound of the total
     needs(spec, network, inputs) -> {layer: Needs}   optional: work and traffic that no run can do without, "" for the run
     ranked(network, scores) -> scores              optional: scores whose first maximum is the class, for other rules

@@ -11,10 +11,11 @@ import json
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from importlib.metadata import version
 from math import fsum
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, cast
 
 import numpy as np
 
@@ -27,10 +28,26 @@ SCHEMA = "tapeout.result/1"
 SCHEMA_FILE = Path(__file__).with_name("result.schema.json")
 VERSION = version("tapeout")
 
-METRICS: Mapping[str, Mapping[str, str]] = read_yaml(Path(__file__).with_name("metrics.yaml")).data
-"""Unit, definition and formula of every figure, by its key in a result."""
+Metrics = Mapping[str, Mapping[str, str]]
+"""Unit, definition and (optional) formula of figures, by their key in a result."""
 
-UNITS = {name: metric["unit"] for name, metric in METRICS.items() if metric["unit"]}
+
+@cache
+def metrics(path: Path) -> Metrics:
+    """The figures that a metrics.yaml explains; none where there is no such file."""
+    return cast(Metrics, read_yaml(path).data) if path.is_file() else {}
+
+
+METRICS = metrics(Path(__file__).with_name("metrics.yaml"))
+"""Figures of every machine; those that one machine alone gives stand in its folder."""
+
+
+def units(explained: Metrics) -> dict[str, str]:
+    """Of every figure that has one."""
+    return {name: metric["unit"] for name, metric in explained.items() if metric["unit"]}
+
+
+UNITS = units(METRICS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,12 +180,13 @@ def assemble(
     verdict: Verdict | None = None,
     checks: Mapping[str, bool | None] | None = None,
     extras: Mapping[str, Any] | None = None,
+    own: Metrics | None = None,
 ) -> Result:
     """Put a run's parts together and check the result's laws (CheckError).
 
     `timelines` and `steady` (cycles of one image in the steady regime) go with the phases of `plan`; `order` maps every
     layer of the network to its op; `computed` and `verdict` are None for a run of timing alone; `extras` are keys that
-    one machine alone has (see sim.plan).
+    one machine alone has (see sim.plan), and `own` explains them.
     """
     shares = [share for phase, line in zip(plan, timelines, strict=True) for share in _shares(phase, line, machine)]
     names = {share.work.name: share.work.op for share in shares}
@@ -195,7 +213,7 @@ def assemble(
         "fidelity": _fidelity(computed, verdict),
         "checks": dict(checks) if checks else None,
         "notes": list(computed.notes) if computed else [],
-        "units": UNITS,
+        "units": dict(sorted({**UNITS, **units(own or {})}.items())),
     }
     _merge(data, extras or {})
     check(data)

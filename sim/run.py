@@ -5,13 +5,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from math import prod
+from pathlib import Path
 from typing import Any, Literal
 
 from sim import verdict
 from sim.errors import DesignError
 from sim.graph import Design
 from sim.plan import Array, Behaviour, Machine, Phase, Plan
-from sim.result import Request, Result, assemble
+from sim.result import Request, Result, assemble, metrics
 from sim.timeline import Closed, Timeline
 
 Engine = Literal["fast", "des"]
@@ -108,9 +109,10 @@ def execute(
             "accesses_equal": (computed is not None and verdict.same_counts(plan, computed)) or None,
             "values_equal": verdict.same_values(behaviours, references) or None,  # null: too large to be compared
         }
+    chip = machine or arch.machine(spec)
     result = assemble(
         request,
-        machine or arch.machine(spec),
+        chip,
         plan,
         timelines,
         timed.steady,
@@ -119,7 +121,8 @@ def execute(
         computed=computed,
         verdict=judged,
         checks=checks,
-        extras=arch.extras(spec, network, seen, plan, timelines) if hasattr(arch, "extras") else None,
+        extras=arch.extras(spec, network, seen, plan, timelines, chip) if hasattr(arch, "extras") else None,
+        own=metrics(Path(arch.__file__).with_name("metrics.yaml")),
     )
     if hasattr(arch, "needs"):
         verdict.check_needs(result.data, arch.needs(spec, network, seen))

@@ -1,7 +1,7 @@
 """What there is: accelerators, workloads, compression families, and what each figure of a result means."""
 
 import ast
-from collections.abc import Iterable
+from collections.abc import Mapping
 from pathlib import Path
 
 import archs as machines
@@ -16,9 +16,10 @@ def show(what: str) -> str:
     lists = {"archs": archs, "workloads": networks, "families": families, "metrics": metrics}
     if what in lists:
         return lists[what]()
-    if what in METRICS:
+    known = _metrics()
+    if what in known:
         return metric(what)
-    raise InputError(f"unknown; {nearest(what, [*lists, *METRICS])}", where=what or "show")
+    raise InputError(f"unknown; {nearest(what, [*lists, *known])}", where=what or "show")
 
 
 def archs() -> str:
@@ -42,16 +43,23 @@ def families() -> str:
 
 
 def metrics() -> str:
-    """All metrics, one a line."""
-    rows: Iterable[tuple[str, str, str]] = ((name, m["unit"], m.get("formula", "")) for name, m in METRICS.items())
-    return columns(("metric", "unit", "formula"), rows, left=3)
+    """All metrics, one a line; `from` names the accelerator where one alone gives it."""
+    rows = [(name, m["unit"], arch, m.get("formula", "")) for name, (arch, m) in sorted(_metrics().items())]
+    return columns(("metric", "unit", "from", "formula"), rows, left=4)
 
 
 def metric(name: str) -> str:
-    """One metric: definition, unit, formula."""
-    found = METRICS[name]
+    """One metric: definition, unit, formula, and the accelerator that alone gives it."""
+    arch, found = _metrics()[name]
     lines = [name, found["definition"], f"unit: {found['unit'] or '-'}"]
-    return "\n".join(lines + ([f"formula: {found['formula']}"] if "formula" in found else []))
+    lines += [f"formula: {found['formula']}"] if "formula" in found else []
+    return "\n".join(lines + ([f"given by: {arch}"] if arch else []))
+
+
+def _metrics() -> dict[str, tuple[str, Mapping[str, str]]]:
+    """Every metric by name: the accelerator that alone gives it, or nothing, and what it means."""
+    owned = {"": METRICS, **machines.metrics()}
+    return {name: (arch, metric) for arch, figures in owned.items() for name, metric in figures.items()}
 
 
 def _first_line(path: Path) -> str:

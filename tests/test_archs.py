@@ -17,7 +17,7 @@ import archs
 from sim.errors import InputError
 from sim.result import METRICS, SCHEMA_FILE, Request, Result, Source
 from sim.run import execute
-from tapeout import scaffold, session
+from tapeout import catalogue, scaffold, session
 from tapeout.session import digest, filled
 from workloads.generate import generator, sparse
 from workloads.load import load
@@ -162,7 +162,18 @@ def test_every_figure_has_a_definition(name: str) -> None:
     data = run(name).data
     figures = [item for part in (data["total"], *data["layers"]) for item in part.items()]
     named = {key for key, value in figures if isinstance(value, int | float | dict)}
-    assert not named - set(METRICS)
+    explained = {**METRICS, **archs.metrics().get(name, {})}
+    assert not named - set(explained)
+    assert set(data["units"]) == {key for key, metric in explained.items() if metric["unit"]}
+
+
+def test_a_figure_is_explained_once_and_where_it_belongs() -> None:
+    owned = [*METRICS, *(name for figures in archs.metrics().values() for name in figures)]
+    assert len(owned) == len(set(owned))
+    text = Path(SCHEMA_FILE).with_name("metrics.yaml").read_text(encoding="utf-8").lower()
+    assert not [arch for arch in NAMES if arch in text]
+    said = [catalogue.show("luts"), catalogue.show("eta_tile"), catalogue.show("cycles")]
+    assert ["given by" in text for text in said] == [True, True, False]
 
 
 @pytest.mark.parametrize("name", NAMES)

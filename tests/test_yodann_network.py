@@ -189,3 +189,13 @@ def test_bits_of_binary_weights() -> None:
     with pytest.raises(InputError, match="bytes of signs"):
         replace(stored, shape=(3, 50, 3, 3))
     json.dumps(run("yodann", "lenet5", timing_only=True).data)
+
+
+def test_own_prices_reach_the_layers(tmp_path: Path) -> None:
+    """Another price shows in the layers' own figures as it does in the total's."""
+    own = tmp_path / "own.yaml"
+    own.write_text("actions:\n  image.k3.active: {energy: {low: 1 nJ, nominal: 1 nJ, high: 1 nJ}, source: mine}\n")
+    for settings in ({}, {"energy": str(own)}):
+        made = run("yodann", "bc-cifar10", settings=settings, timing_only=True)
+        layers = [layer["energy_by_boundary_j"]["core"] for layer in made.layers if "energy_by_boundary_j" in layer]
+        assert sum(layers) == pytest.approx(made.total["energy_by_boundary_j"]["core"])

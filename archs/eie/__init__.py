@@ -198,7 +198,12 @@ def needs(spec: EieSpec, network: Network, inputs: Mapping[str, Array]) -> dict[
 
 
 def extras(
-    spec: EieSpec, network: Network, inputs: Mapping[str, Array], plan: Plan, timelines: tuple[Timeline, ...]
+    spec: EieSpec,
+    network: Network,
+    inputs: Mapping[str, Array],
+    plan: Plan,
+    timelines: tuple[Timeline, ...],
+    chip: Machine,
 ) -> dict[str, Any]:
     """Loading the memories, reported apart; theoretical time per layer; and images' cycles where there are several."""
     matrices = encode(spec, lowered(spec, network))

@@ -153,7 +153,12 @@ def needs(spec: FinnSpec, network: Network, inputs: Mapping[str, Array]) -> dict
 
 
 def extras(
-    spec: FinnSpec, network: Network, inputs: Mapping[str, Array], plan: Plan, timelines: tuple[Timeline, ...]
+    spec: FinnSpec,
+    network: Network,
+    inputs: Mapping[str, Array],
+    plan: Plan,
+    timelines: tuple[Timeline, ...],
+    chip: Machine,
 ) -> dict[str, Any]:
     """Resources, peak, and the folding and FIFO depths in use."""
     line = _pipeline(spec, network)

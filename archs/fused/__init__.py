@@ -114,7 +114,12 @@ def needs(spec: FusedSpec, network: Network, inputs: Mapping[str, Array]) -> dic
 
 
 def extras(
-    spec: FusedSpec, network: Network, inputs: Mapping[str, Array], plan: Plan, timelines: Sequence[Timeline]
+    spec: FusedSpec,
+    network: Network,
+    inputs: Mapping[str, Array],
+    plan: Plan,
+    timelines: Sequence[Timeline],
+    chip: Machine,
 ) -> dict[str, Any]:
     """Storage, slices, recomputed work, what became of every map, hidden and exposed transfer."""
     return report.extras(spec, network, _images(inputs), plan, timelines)

@@ -132,14 +132,18 @@ def needs(spec: Yodann, network: Network, inputs: Mapping[str, Array]) -> dict[s
 
 
 def extras(
-    spec: Yodann, network: Network, inputs: Mapping[str, Array], plan: Plan, timelines: Sequence[Timeline]
+    spec: Yodann,
+    network: Network,
+    inputs: Mapping[str, Array],
+    plan: Plan,
+    timelines: Sequence[Timeline],
+    chip: Machine,
 ) -> dict[str, Any]:
     """The paper's own figures: efficiencies by layer, and the mean of TOp/s/W over layer time that its tables print.
 
     Networks with 1 x 1 convolutions (the projections of a ResNet, which the tables leave out) get their totals without
     them too.
     """
-    chip = power.machine(spec)
     timing = spec.model_copy(update={name: Yodann.model_fields[name].default for name in prices(spec)})
     layers: dict[str, dict[str, Any]] = {}
     spent: list[tuple[bool, float, float, int]] = []

@@ -71,7 +71,7 @@ def _run(spec: Yodann, name: str) -> tuple[dict[str, Figures], Figures]:
     chip, work = machine(spec), load(name)
     plan = build(spec, work.network, {})
     lines = [simulate(phase.design) for phase in plan]
-    more = extras(spec, work.network, {}, plan, lines)
+    more = extras(spec, work.network, {}, plan, lines, chip)
     layers = {}
     for phase, line in zip(plan, lines, strict=True):
         priced = chip.energy.price(phase.design.activity(), line.cycles / chip.clock_hz)

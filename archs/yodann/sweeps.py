@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Literal
 
-from archs.yodann import build, extras
+from archs.yodann import build, extras, machine
 from archs.yodann.published import kernel
 from archs.yodann.settings import Yodann
 from sim.run import simulate
@@ -45,7 +45,8 @@ def layers(
             for accounting in ("paper", "full"):
                 spec = Yodann(voltage=volts, accounting=accounting, boundary=boundary)
                 plan = build(spec, network, {})
-                found = extras(spec, network, {}, plan, [simulate(phase.design) for phase in plan])["layers"]
+                lines = [simulate(phase.design) for phase in plan]
+                found = extras(spec, network, {}, plan, lines, machine(spec))["layers"]
                 for layer, figures in found.items():
                     yield {
                         "network": name,
