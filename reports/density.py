@@ -6,7 +6,7 @@ gallery/density.md; matrices of the reference data are left out where it is abse
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,12 +46,15 @@ class Measured:
     formula: float
 
 
-def matrices() -> Iterator[tuple[str, Array]]:
-    """Names and patterns (bool, outputs by inputs) of all real pruned matrices: trained here, and published ones."""
-    texts = list(TRAINED)
+def every() -> list[str]:
+    """All real pruned networks and matrices: trained here, and published ones where the reference data is there."""
     folder = Path(os.environ.get("TAPEOUT_DATA", Path(__file__).parents[2] / "shared" / "data")) / "deep_compression"
-    texts += [str(path) for path in sorted(folder.glob("*.net"))]
-    texts += [str(path) for path in sorted((folder / "skimcaffe_alexnet_conv").glob("*.mtx.gz"))]
+    published = [*sorted(folder.glob("*.net")), *sorted((folder / "skimcaffe_alexnet_conv").glob("*.mtx.gz"))]
+    return [*TRAINED, *map(str, published)]
+
+
+def matrices(texts: Sequence[str]) -> Iterator[tuple[str, Array]]:
+    """Names and patterns (bool, outputs by inputs) of the pruned matrices of these workloads."""
     for text in texts:
         work = load(text)
         origin = "AlexNet (SkimCaffe)" if text.endswith(".mtx.gz") else work.network.name
@@ -109,8 +112,8 @@ def _beyond_binomial(counts: Array, trials: int, density: float) -> float:
 
 def page() -> str:
     """The table, and the median and worst error of every assumption."""
-    found = [measure(name, pattern) for name, pattern in matrices()]
-    lines = [_line(row) for row in found]
+    found = [measure(name, pattern) for name, pattern in matrices(every())]
+    lines = [line(row) for row in found]
     summary = []
     for label, values in (
         ("uniform random", [row.uniform / row.real - 1 for row in found]),
@@ -134,7 +137,8 @@ def page() -> str:
     )
 
 
-def _line(row: Measured) -> str:
+def line(row: Measured) -> str:
+    """A matrix as a line of the table."""
     errors = (f"{value / row.real - 1:+.1%}" for value in (row.uniform, row.spread, row.formula))
     cells = (row.name, f"{row.shape[0]} x {row.shape[1]}", f"{row.density:.1%}", f"{row.row_cv:.2f}",
              f"{row.column_cv:.2f}", f"{row.real:,}", *errors)  # fmt: skip

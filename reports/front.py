@@ -12,13 +12,13 @@ DECADES = 50
 
 
 @styled
-def pareto(records: Sequence[Record], goals: Sequence[tuple[str, int]]) -> Figure:
+def pareto(records: Sequence[Record], goals: Sequence[tuple[str, int]], inches: float = PAGE_INCHES * 0.6) -> Figure:
     """Feasible points in grey, those on the front in the colour of their `group`.
 
     `goals` are two metrics, each with 1 to minimise or -1 to maximise. Three objectives have fronts that are no line.
     """
     (x, _), (y, _) = goals
-    figure, (axes,) = canvas(inches=PAGE_INCHES * 0.6, height=3.0)
+    figure, (axes,) = canvas(inches=inches, height=3.0)
     axes.scatter([r[x] for r in records], [r[y] for r in records], s=4, color="0.75", linewidths=0, rasterized=True)
     front = sorted((r for r in records if r["front"]), key=lambda r: (r[x], r[y]))
     for n, group in enumerate(dict.fromkeys(r["group"] for r in records)):

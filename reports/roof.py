@@ -4,13 +4,13 @@ from collections.abc import Sequence
 
 from matplotlib.figure import Figure
 
-from reports.figures import COLOURS, MARKERS, PAGE_INCHES, Record, canvas, styled
+from reports.figures import COLOURS, MARKERS, PAGE_INCHES, Record, canvas, narrow, styled
 
 
 @styled
-def roofline(records: Sequence[Record]) -> Figure:
+def roofline(records: Sequence[Record], inches: float = PAGE_INCHES) -> Figure:
     """`kind` is `roof` (precision, ops_per_s), `memory` (ops_per_s: bytes/s) or `run` (intensity in operations/byte)."""
-    figure, (axes,) = canvas(inches=PAGE_INCHES * 0.7, height=3.2)
+    figure, (axes,) = canvas(inches=inches * (1 if narrow(inches) else 0.7), height=3.2)
     runs = [r for r in records if r["kind"] == "run"]
     roofs = sorted((r for r in records if r["kind"] == "roof"), key=lambda r: -r["ops_per_s"])
     bandwidth = next(r["ops_per_s"] for r in records if r["kind"] == "memory")
@@ -30,6 +30,8 @@ def roofline(records: Sequence[Record]) -> Figure:
             [run["intensity"]], [run["ops_per_s"]], MARKERS[n % len(MARKERS)], color=COLOURS[n % len(COLOURS)], markersize=5,
             linestyle="", label=run["name"],
         )  # fmt: skip
-    axes.set(xscale="log", yscale="log", xlim=(left, right), xlabel="operations a byte of DRAM", ylabel="operations/s")
+    axes.set(
+        xscale="log", yscale="log", xlim=(left, right), xlabel="operations a byte of DRAM", ylabel="operations/s, dense"
+    )
     axes.legend(loc="upper left")
     return figure

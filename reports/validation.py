@@ -52,9 +52,9 @@ def groups(records: Sequence[Record]) -> list[tuple[str, str, list[Record]]]:
 
 
 @styled
-def against_paper(records: Sequence[Record]) -> Figure:
+def against_paper(records: Sequence[Record], inches: float = PAGE_INCHES) -> Figure:
     """Ours against the paper's on log axes, and each row's error by machine. Full marks: found, not given to the model."""
-    figure, (left, right) = canvas(2, inches=PAGE_INCHES, height=3.1)
+    figure, (left, right) = canvas(2, inches, height=3.1)
     mine = [r for r in records if (r["ours"] or 0) > 0 and r["value"] > 0]
     names = list(dict.fromkeys(r["arch"] for r in mine))
     ends = [min(r["value"] for r in mine) / 3, max(r["value"] for r in mine) * 3]

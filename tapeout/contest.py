@@ -119,8 +119,8 @@ def compare(
         images, todo = batch or ARTIFACT_IMAGES, plans(name, on, batch or ARTIFACT_IMAGES)
         title = f"B: same numbers ({name})"
         said = f"One artifact, {name}: the same numbers everywhere unless a note says otherwise."
-    entries = list(_entries(todo, Round(images, timing_only, most_products, progress)))
-    return Comparison(title, entries, boundary, rule, rate, (said,))
+    found = list(entries(todo, Round(images, timing_only, most_products, progress)))
+    return Comparison(title, found, boundary, rule, rate, (said,))
 
 
 def plans(workload: str, on: Sequence[str] = (), images: int = 1) -> tuple[Plan, ...]:
@@ -162,7 +162,8 @@ def _mixed(machine: str, workload: str, expanded: str = "") -> Plan:
     return Plan(f"{machine} + eie", workload, (Share(machine, "", {}, expanded), Share("eie")))
 
 
-def _entries(todo: Sequence[Plan], how: Round) -> Iterator[Entry]:
+def entries(todo: Sequence[Plan], how: Round) -> Iterator[Entry]:
+    """Every plan run, or why it could not."""
     for n, plan in enumerate(todo):
         how.progress(plan.name, n, len(todo))
         try:

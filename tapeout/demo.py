@@ -4,7 +4,7 @@ then every machine on the same digits, with a picture and a page."""
 from collections.abc import Sequence
 from pathlib import Path
 
-from reports import compare, figures, runs
+from reports import compare, figures, ranking
 from reports import page as pages
 from reports.compare import Comparison
 from reports.tables import footer, operations
@@ -75,8 +75,8 @@ def comparison(out: Path = OUT) -> Comparison:
     """Table A: every machine on the digits, each on its best variant; saved with its picture into `out`."""
     table = contest.compare("digits", [], COMPARED, False, None, "system", "raw", lambda what, done, steps: None)
     compare.save(table, out, "digits")
-    points = runs.rows(compare.records(table))
-    figures.save(runs.compared(points, table.boundary), points, out / "machines", "make demo")
+    points = ranking.rows(compare.records(table))
+    figures.save(ranking.compared(points, table.boundary), points, out / "machines", "make demo")
     return table
 
 

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 import tapeout
 from reports import compare as comparison
-from reports import runs, scaling
+from reports import ranking, scaling
 from reports.compare import Comparison
 from reports.entries import Entry, Part
 from sim.errors import InputError
@@ -196,7 +196,7 @@ def test_weights_are_counted_as_each_machine_stores_them() -> None:
     found = Comparison("made up", [Entry("both", "x", 200, (one, other))])
     (row,) = comparison.records(found)
     assert row["weights_bytes"] == 6.5
-    assert runs.rows([row])[0]["weights_bytes"] == 6.5
+    assert ranking.rows([row])[0]["weights_bytes"] == 6.5
 
 
 @pytest.mark.parametrize(

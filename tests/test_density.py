@@ -25,3 +25,17 @@ def test_the_page_in_the_gallery_names_its_command() -> None:
     text = density.PAGE.read_text(encoding="utf-8")
     assert "python -m reports.density" in text
     assert "| uniform random |" in text
+
+
+def test_the_page_in_the_gallery_is_what_our_code_measures() -> None:
+    """One matrix of each network trained here; the others take minutes."""
+    text = density.PAGE.read_text(encoding="utf-8")
+    seen: set[str] = set()
+    for name, pattern in density.matrices(density.TRAINED):
+        network = name.rsplit(" ", 1)[0]
+        if network not in seen:
+            assert f"\n{density.line(density.measure(name, pattern))}\n" in text, (
+                "stale: python -m tapeout.gallery density"
+            )
+        seen.add(network)
+    assert len(seen) == len(density.TRAINED)

@@ -503,10 +503,11 @@ def _refined(design: Design, parts: int) -> Design:
 def test_the_figure_is_drawn_the_same_every_time(tmp_path: Path) -> None:
     from archs.fused import sweeps
     from reports import figures
+    from reports import fused as fused_figures
 
     records = sweeps.storage_transfer()
     one_, other = (
-        figures.save(figures.storage_transfer(records), records, tmp_path / name / "front", "a command")
+        figures.save(fused_figures.storage_transfer(records), records, tmp_path / name / "front", "a command")
         for name in "ab"
     )
     assert [path.suffix for path in one_] == [".pdf", ".svg", ".png", ".csv"]

@@ -47,3 +47,19 @@ def test_the_page_in_the_gallery_has_a_line_for_every_row() -> None:
     for row in survey.rows():
         assert f"\n| {row.id} | " in text
     assert "python -m reports.survey" in text
+
+
+def test_the_page_in_the_gallery_is_what_our_code_claims() -> None:
+    """Every claim that is quick to compute, and every row without one; lines are found by their ends."""
+    text = Path(survey.PAGE).read_text(encoding="utf-8")
+    lines = [line for line in text.splitlines() if line.startswith("| ")]
+    for claim in CLAIMS:
+        ours = claim.ours()
+        numbers = f"{survey._published(claim)} | {survey._number(ours)} | {claim.error(ours):+.1%}"
+        end = f" | {claim.what} | {numbers} | {claim.why} |"
+        assert any(line.endswith(end) for line in lines), f"stale: python -m tapeout.gallery survey: {end}"
+    claimed = {claim.row for claim in survey.CLAIMS}
+    for row in (row for row in survey.rows() if row.id not in claimed):
+        assert survey._line(row, "", "", "", "", survey.reason(row)) in lines, (
+            f"stale: python -m tapeout.gallery survey: {row.id}"
+        )

@@ -1,7 +1,7 @@
 """EIE's sweeps: every point equals a single run, and the figures hold their points."""
 
 from archs.eie import sweeps
-from reports import figures
+from reports import eie, figures
 from tapeout import run
 
 FEW = ("neuraltalk-lstm",)
@@ -31,7 +31,7 @@ def test_a_ring_of_b_holds_b_less_one():
 
 def test_figures_are_the_same_bytes_twice(tmp_path):
     records = list(sweeps.queue(FEW))
-    first = figures.save(figures.queue_depth(records), records, tmp_path / "a" / "queue", "a command")
-    second = figures.save(figures.queue_depth(records), records, tmp_path / "b" / "queue", "a command")
+    first = figures.save(eie.queue_depth(records), records, tmp_path / "a" / "queue", "a command")
+    second = figures.save(eie.queue_depth(records), records, tmp_path / "b" / "queue", "a command")
     for one, other in zip(first, second, strict=True):
         assert one.read_bytes() == other.read_bytes()

@@ -16,6 +16,7 @@ from typing import Any
 from archs import eie
 from archs.published import Row
 from sim.config import read_yaml
+from sim.energy import Interval
 from sim.errors import InputError, nearest
 from sim.run import simulate
 from workloads import generate
@@ -29,11 +30,15 @@ BASELINES: dict[str, Any] = read_yaml(Path(__file__).with_name("baselines.yaml")
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One seeded layer: theoretical and actual seconds, and core joules."""
+    """One seeded layer: theoretical and actual seconds, and core joules over the range of their constants."""
 
     theoretical_s: float
     actual_s: float
-    energy_j: float
+    energy: Interval
+
+    @property
+    def energy_j(self) -> float:
+        return self.energy.nominal
 
 
 def measure(row: Row) -> float:
@@ -64,7 +69,7 @@ def _run(workload: str, seed: int, density: float | None = None) -> Run:
     phase = eie.build(SPEC, network, made.inputs)[0]
     work, seconds = phase.layers[0], simulate(phase.design).cycles / SPEC.clock
     theory = (work.macs_useful + work.macs_wasted["filler"]) / SPEC.pes / SPEC.clock
-    joules = eie.machine(SPEC).energy.price(phase.design.activity(), seconds, "core").interval.nominal
+    joules = eie.machine(SPEC).energy.price(phase.design.activity(), seconds, "core").interval
     return Run(theory, seconds, joules)
 
 

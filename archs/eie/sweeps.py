@@ -33,9 +33,10 @@ def queue(layers: Sequence[str] = LAYERS, seed: int = 0) -> Iterator[Record]:
 def width(layers: Sequence[str] = LAYERS, seed: int = 0) -> Iterator[Record]:
     """Fig. 9: rows read from the matrix SRAM, energy of one, and energy of all, against the SRAM's width."""
     for layer, bits, point in _points("spmat_width_bits", WIDTHS, layers, seed):
-        price = eie.machine(eie.SPEC(spmat_width_bits=bits)).energy.actions["spmat.read"].energy.nominal
+        price = eie.machine(eie.SPEC(spmat_width_bits=bits)).energy.actions["spmat.read"].energy
         reads = point["spmat_reads"]
-        yield {"layer": layer, "width_bits": bits, "reads": reads, "read_j": price, "total_j": reads * price}
+        yield {"layer": layer, "width_bits": bits, "reads": reads, "read_j": price.nominal, "read_low_j": price.low,
+               "read_high_j": price.high, "total_j": reads * price.nominal}  # fmt: skip
 
 
 def pes(layers: Sequence[str] = LAYERS, seed: int = 0) -> Iterator[Record]:

@@ -43,7 +43,8 @@ def kernel(spec: Yodann, size: int) -> Figures:
     each = Pass(Part(0, 0, size, size), 0, 0, size, size, (0, 0, 0, 0), native)
     activity = core_activity(spec, each, Active(1, 1, 1, 1))
     boundaries: tuple[Boundary, ...] = ("core", "chip")
-    core, device = (chip.energy.price(activity, 0, b).interval.nominal * chip.clock_hz for b in boundaries)
+    intervals = [chip.energy.price(activity, 0, boundary).interval for boundary in boundaries]
+    core, device = (interval.nominal * chip.clock_hz for interval in intervals)
     ops = 2 * macs_per_cycle(spec, size, size, native) * chip.clock_hz
     area = chip.resources.get("area_ge", float("nan"))
     return {
@@ -52,7 +53,11 @@ def kernel(spec: Yodann, size: int) -> Figures:
         "core_power": core * 1e3,
         "device_power": device * 1e3,
         "core_efficiency": ops / core / 1e12,
+        "core_efficiency_low": ops / (intervals[0].high * chip.clock_hz) / 1e12,
+        "core_efficiency_high": ops / (intervals[0].low * chip.clock_hz) / 1e12,
         "device_efficiency": ops / device / 1e9,
+        "device_efficiency_low": ops / (intervals[1].high * chip.clock_hz) / 1e9,
+        "device_efficiency_high": ops / (intervals[1].low * chip.clock_hz) / 1e9,
         "area_efficiency": ops / area * 1e6 / 1e9,
         "ops_per_cycle": ops / chip.clock_hz,
         "filter_bank_bits": spec.channels * filters(spec, native) * native * native,

@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 from typing import Literal
 
-from archs.yodann import build, extras, machine
+from archs.yodann import build
+from archs.yodann.power import machine
 from archs.yodann.published import kernel
 from archs.yodann.settings import Yodann
 from sim.run import simulate
@@ -12,6 +13,7 @@ from workloads.load import load
 Point = dict[str, str | float]
 NETWORKS = ("bc-cifar10", "bc-svhn-yodann", "resnet18-yodann", "vgg13", "alexnet-yodann")
 STEPS = 25
+ENDS = ("", "_low", "_high")
 THRESHOLDS = (0.5, 0.567)
 PUBLISHED = ((0.6, 54.77e9, 61.2e12), (1.2, 1510e9, 1510e9 / 153e-3))
 """Supply, operations/s and operations/J of the 7x7 chip as printed: 1510 GOp/s and 153 mW, 895 uW and 61.2 TOp/s/W."""
@@ -30,8 +32,8 @@ def voltage() -> Iterator[Point]:
                     "kernel": f"{size}x{size}",
                     "clock_hz": found["clock"] * 1e6,
                     "ops_per_s": found["peak_throughput"] * 1e9,
-                    "core_ops_per_j": found["core_efficiency"] * 1e12,
-                    "chip_ops_per_j": found["device_efficiency"] * 1e9,
+                    **{f"core_ops_per_j{end}": found[f"core_efficiency{end}"] * 1e12 for end in ENDS},
+                    **{f"chip_ops_per_j{end}": found[f"device_efficiency{end}"] * 1e9 for end in ENDS},
                 }
 
 
@@ -44,15 +46,18 @@ def layers(
         for volts in corners:
             for accounting in ("paper", "full"):
                 spec = Yodann(voltage=volts, accounting=accounting, boundary=boundary)
-                plan = build(spec, network, {})
-                lines = [simulate(phase.design) for phase in plan]
-                found = extras(spec, network, {}, plan, lines, machine(spec))["layers"]
-                for layer, figures in found.items():
+                chip = machine(spec)
+                for phase in build(spec, network, {}):
+                    (work,), seconds = phase.layers, simulate(phase.design).cycles / chip.clock_hz
+                    ops = 2 * work.macs_useful
+                    joules = chip.energy.price(phase.design.activity(), seconds, boundary).interval
                     yield {
                         "network": name,
-                        "layer": layer,
+                        "layer": work.name,
                         "voltage_v": volts,
                         "accounting": accounting,
-                        "ops_per_j": figures["ops_per_j"],
-                        "ops_per_s": figures["ops_per_s"],
+                        "ops_per_j": ops / joules.nominal,
+                        "ops_per_j_low": ops / joules.high,
+                        "ops_per_j_high": ops / joules.low,
+                        "ops_per_s": ops / seconds,
                     }
