@@ -176,7 +176,8 @@ def _cells(rng: np.random.Generator, column_chance: Array, row: Array) -> Array:
             found = last + np.cumsum(rng.geometric(greatest, CANDIDATES))
         last = int(found[-1])
         found = found[: np.searchsorted(found, total)]
-        column_of, row_of = np.divmod(found, len(row))
+        column_of = found // len(row)
+        chance = column_chance[column_of] * row[found - column_of * len(row)]
         lot = rng.random(len(found)) * greatest
-        kept.append(found[lot < column_chance[column_of] * row[row_of]])
+        kept.append(found[np.flatnonzero(lot < chance)])
     return np.concatenate(kept)
