@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import archs
+import tapeout
 from archs.fused import kernel, ordered
 from archs.fused.arithmetic import floating
 from archs.fused.datapath import Tally, run
@@ -27,7 +28,7 @@ from sim.verdict import judge, same_counts, same_times, same_values
 from workloads.execute import execute
 from workloads.formats.binary import Binary
 from workloads.generate import fill, sparse
-from workloads.load import load
+from workloads.load import Workload, load
 from workloads.network import Layer, Network
 from workloads.ops import Add, BatchNorm, Concat, Conv, Flatten, Linear, Lrn, Op, Pool, Relu
 from workloads.tensor import Array
@@ -412,3 +413,26 @@ def test_lanes_are_shared_by_groups_of_one_map(unroll: str, scheme: str) -> None
     computed, phases = plugin.compute(asked, network, images), plugin.build(asked, network, images)
     assert judge(computed, plugin.reference(asked, network, images)).exact
     assert same_counts(phases, computed)
+
+
+@pytest.mark.parametrize("tile", [1, 2, 8])
+@pytest.mark.parametrize("scheme", ["reuse", "recompute", "baseline"])
+def test_pixels_that_nothing_looks_at_are_no_useful_work(tile: int, scheme: str) -> None:
+    """A 1 x 1 convolution of stride 3 on 8 x 8 looks at 9 pixels; a pool drops a row: worked out by hand."""
+    layers = [
+        Layer("a", Conv(2, (3, 3), padding=(1, 1, 1, 1), bias=False), ("x",)),
+        Layer("b", Conv(4, (1, 1), stride=(3, 3), bias=False), ("a",)),
+        Layer("p", Pool("max", (2, 2), (2, 2)), ("b",)),
+    ]
+    network = fill(Network("n", {"x": (1, 8, 8)}, layers), 1)
+    image = np.random.default_rng(0).standard_normal((1, 1, 8, 8)).astype(np.float32)
+    settings = {"tile": tile, "scheme": scheme, "overflow": "refuse"}
+    result = tapeout.run("fused", Workload("n", network, {"x": image}, "", ""), settings=settings, check=True)
+    useful = {row["name"]: row["macs_useful"] for row in result.layers if row["op"] == "conv"}
+    if scheme == "baseline":  # layer by layer: every map is stored whole
+        assert useful["a"] == 64 * 2 * 9
+    else:
+        assert useful == {"a": 4 * 2 * 9, "b": 4 * 4 * 2}
+    for row in result.layers:
+        if row["op"] == "conv":
+            assert row["macs_useful"] + row["macs_wasted"]["discard"] <= row["macs"]

@@ -28,13 +28,18 @@ SUM_BITS = 32
 
 @dataclass(frozen=True, slots=True)
 class Activity:
-    """Counts of one layer over the images of a phase. `slots`: lanes times cycles of its stage."""
+    """Counts of one layer over the images of a phase. `slots`: lanes times cycles of its stage.
+
+    Of the multiply-accumulates `computed`, some are `recomputed`, some have a weight of zero (`filler`), some are of
+    pixels that nothing looks at (`discard`: strides beyond the kernel); the others are `useful`.
+    """
 
     actions: Mapping[str, int] = field(default_factory=dict)
     macs: int = 0
     computed: int = 0
     recomputed: int = 0
     filler: int = 0
+    discard: int = 0
     useful: int = 0
     slots: int = 0
 
@@ -58,6 +63,7 @@ def _with(row: Activity, more: Mapping[str, int]) -> Activity:
         row.computed,
         row.recomputed,
         row.filler,
+        row.discard,
         row.useful,
         row.slots,
     )
@@ -116,7 +122,7 @@ def _layer(part: Part, node: Node, images: int) -> Activity:
 def _conv(part: Part, node: Node, images: int, row: Activity) -> Activity:
     shape, precision = part.pyramids, part.storage.precision
     pixels, distinct, each = shape.pixels(node.name), shape.distinct(node.name), macs_per_pixel(part.group, node.name)
-    needed = nonzero(node, each)
+    needed, wanted = nonzero(node, each), part.group.wanted[node.name]
     tm, tn = part.unrolls[node.name]
     cycles = pixels * taps(node) * passes(node, (tm, tn))
     stored = weight_bits(node, precision.weight_bits)
@@ -137,7 +143,8 @@ def _conv(part: Part, node: Node, images: int, row: Activity) -> Activity:
         images * pixels * each,
         images * (pixels - distinct) * each,
         images * distinct * (each - needed),
-        images * distinct * needed,
+        images * (distinct - wanted) * needed,
+        images * wanted * needed,
         images * cycles * tm * tn,
     )
 

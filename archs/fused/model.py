@@ -224,12 +224,13 @@ def works_of(
         tm, tn = part.unrolls.get(node.name, (0, 0))
         bits = weight_bits(node, found.precision.weight_bits)
         width = value_bits(node, found.precision.weight_bits) if node.kind == "conv" else found.precision.map_bits
-        idle = {"unroll": count.slots - count.computed, "recompute": count.recomputed, "filler": count.filler}
+        wasted = {"recompute": count.recomputed, "filler": count.filler, "discard": count.discard}
+        idle = {"unroll": count.slots - count.computed} | wasted
         rows.append(
             Work(
                 node.name, node.kind, mine, node.name if mine else "", tm * tn or 1, tm * tn,
                 count.macs, count.useful, f"{width}x{found.precision.map_bits}", bits,
-                {"recompute": count.recomputed, "filler": count.filler}, idle if tm else {},
+                wasted, idle if tm else {},
             )
         )  # fmt: skip
     return tuple(rows)

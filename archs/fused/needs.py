@@ -7,7 +7,6 @@ import numpy as np
 from archs.fused.layout import Layout
 from archs.fused.storage import weight_bits
 from sim.plan import Needs
-from workloads import reach
 
 
 def needs(made: Layout, images: int) -> dict[str, Needs]:
@@ -16,15 +15,14 @@ def needs(made: Layout, images: int) -> dict[str, Needs]:
     for part in made.parts:
         group, bits = part.group, part.storage.precision
         for name, shape in group.entries.items():
-            first = [node for node in group.nodes if name in node.layer.inputs]
-            seen = [reach.pixels(node.layer.op, shape, node.shape) for node in first if node.kind in ("conv", "pool")]
-            read += shape[0] * max(seen, default=0) * bits.map_bits
+            read += shape[0] * group.wanted[name] * bits.map_bits
         written += sum(prod(group.shapes[name]) for name in group.exits) * bits.map_bits
         for node in group.convs:
             layer = node.layer  # its convolution as `groups` cuts it
-            macs = layer.op.macs(*node.sources)
+            macs = layer.op.macs(*node.sources) // prod(node.shape[1:])
             if "weight" in layer.params:
-                macs = int(np.count_nonzero(layer.array("weight"))) * prod(node.shape[1:])
+                macs = int(np.count_nonzero(layer.array("weight")))
+            macs *= group.wanted[node.name]
             loads = {"dram.weights.read": weight_bits(node, bits.weight_bits)}
             found[node.name] = Needs(macs * images, loads)
     features = {"dram.features.read": read * images, "dram.features.write": written * images}

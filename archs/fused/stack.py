@@ -10,10 +10,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+import numpy as np
+
 from sim.errors import InputError, nearest
 from workloads import ops
 from workloads.network import Layer, Network
-from workloads.tensor import Shape, decode
+from workloads.tensor import Array, Shape, decode
 
 WINDOWED = ("conv", "pool")
 POINTWISE = ("relu", "sign", "batchnorm", "lrn", "add")
@@ -98,6 +100,17 @@ class Group:
     def shapes(self) -> dict[str, Shape]:
         return {**self.entries, **{node.name: node.shape for node in self.nodes}}
 
+    @cached_property
+    def wanted(self) -> dict[str, int]:
+        """For every map the pixels that what leaves the group depends on, without those that only lie between."""
+        seen = {name: np.zeros(shape[1:], np.bool_) for name, shape in self.shapes.items()}
+        for node in reversed(self.nodes):
+            if node.name in self.exits or not self.readers[node.name]:
+                seen[node.name][:] = True
+            for name in node.inputs:
+                seen[name] |= _looked_at(node, seen[node.name], seen[name].shape)
+        return {name: int(mask.sum()) for name, mask in seen.items()}
+
     @property
     def last(self) -> Node:
         return self.nodes[-1]
@@ -110,6 +123,19 @@ class Group:
     def heads(self) -> tuple[str, ...]:
         """Names of the convolutions and pools: the layers that `partition` counts."""
         return tuple(node.name for node in self.nodes if node.kind in WINDOWED)
+
+
+def _looked_at(node: Node, out: Array, size: tuple[int, ...]) -> Array:
+    """Which pixels of an input the windows of the output pixels `out` look at."""
+    taps = getattr(node.layer.op, "kernel", (1, 1))
+    apart = getattr(node.layer.op, "dilation", ()) or (1, 1)
+    looks = []
+    for axis, window in enumerate(node.windows):
+        first = np.arange(out.shape[axis])[:, None] * window.stride - window.before
+        places = first + np.arange(taps[axis]) * apart[axis]
+        looks.append((places[:, :, None] == np.arange(size[axis])).any(axis=1).astype(np.float32))
+    found: Array = looks[0].T @ out @ looks[1] > 0
+    return found
 
 
 @dataclass(frozen=True, eq=False)
