@@ -71,7 +71,7 @@ def run(name: str, **wrong: Callable[..., Any]) -> Result:
         return lambda *given: fault(right(*given))
 
     faulty = {key: spoilt(getattr(plugin, key), fault) for key, fault in wrong.items()}
-    parts = SimpleNamespace(**{key: getattr(plugin, key) for key in dir(plugin) if not key.startswith("_")} | faulty)
+    parts = SimpleNamespace(**(vars(plugin) | faulty))
     request = Request(
         name, spec.model_dump(mode="json"), Source(network.name, "test", "00"), "00", 2, "fast", 0, False, True
     )
