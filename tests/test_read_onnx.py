@@ -453,10 +453,10 @@ def test_hostile_files_end_in_one_line_soon(tmp_path: Path, name: str) -> None:
     data, message = hostile()[name]
     path = tmp_path / "m.onnx"
     path.write_bytes(data)
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(InputError, match=message) as caught:
         read_onnx(path)
-    assert time.perf_counter() - start < 5
+    assert time.process_time() - start < 5
     assert "\n" not in str(caught.value)
     assert str(path) in str(caught.value)
 
