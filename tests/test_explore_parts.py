@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 pytest.importorskip("polars")
 pytest.importorskip("moocore")
 
-from tapeout.explore import sharing
+from tapeout.explore import sharing, workers
 from tapeout.explore import study as studies
 from tapeout.explore.front import Front, hypervolume, importance, pareto
 from tapeout.explore.space import Axis, Range, Space, Values, shares
@@ -146,6 +146,31 @@ def test_a_folder_that_is_gone_costs_time_alone(tmp_path: Path) -> None:
     finally:
         sharing.use("")
 
+
+def test_folders_of_killed_runs_go() -> None:
+    """Whoever comes next removes them, and leaves those of runs that go on."""
+
+    def start() -> tuple["subprocess.Popen[str]", Path]:
+        process = subprocess.Popen([sys.executable, "-c", HOLDS], stdin=-1, stdout=-1, text=True)
+        assert process.stdout
+        return process, Path(process.stdout.readline().strip())
+
+    (killed, left), (running, held) = start(), start()
+    with killed, running:
+        killed.kill()
+        killed.wait()
+        with workers.shared_folder() as mine:
+            assert Path(mine).is_dir() and held.is_dir() and not left.exists()
+        running.communicate("\n")
+    assert not held.exists() and not Path(mine).exists()
+
+
+HOLDS = """
+from tapeout.explore import workers
+with workers.shared_folder() as folder:
+    print(folder, flush=True)
+    input()
+"""
 
 FAULTS = """
 import resource

@@ -4,6 +4,7 @@ A worker that dies takes its chunks with it; they are handed out again, and a ch
 given up: its points are lost, no row is written, and the next run of the study tries them again.
 """
 
+import fcntl
 import os
 import re
 import shutil
@@ -15,6 +16,7 @@ from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future
 from contextlib import contextmanager
 from multiprocessing import get_context, parent_process
 from multiprocessing.process import BaseProcess
+from pathlib import Path
 from typing import Any
 
 from sim.errors import InputError
@@ -24,6 +26,8 @@ Chunk = list[tuple[str, Point]]
 TRIES = 3
 PATIENCE = "10s"
 """How long to look for a scheduler."""
+OWNER = "owner"
+"""A file that a run locks in the folder its processes share."""
 SECONDS = 1.0
 """What a chunk should take: long against what a hand-over costs, short against a user's patience."""
 
@@ -42,13 +46,27 @@ class Here(Executor):
 
 @contextmanager
 def shared_folder() -> Iterator[str]:
-    """A folder of this run alone, in memory where the machine has such a place."""
-    base = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+    """A folder of this run alone, in memory where the machine has such a place; those of runs that were killed go."""
+    base = "/dev/shm" if os.access("/dev/shm", os.W_OK) else tempfile.gettempdir()
+    for path in Path(base).glob("tapeout-*"):
+        _sweep(path)
     folder = tempfile.mkdtemp(prefix="tapeout-", dir=base)
     try:
-        yield folder
+        with open(Path(folder) / OWNER, "w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _sweep(folder: Path) -> None:
+    """Remove the folder of a run that is gone: its lock went with it."""
+    try:
+        with open(folder / OWNER, "r+") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(folder, ignore_errors=True)
+    except OSError:  # in use, or somebody else's
+        return
 
 
 def local(jobs: int) -> Executor:
