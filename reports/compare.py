@@ -18,6 +18,7 @@ from reports.entries import BOUNDARIES, LINK_J_PER_BIT, Entry
 from reports.scaling import RULES, SOURCES, Rule
 from reports.tables import columns
 from sim.errors import InputError
+from sim.files import write
 from sim.result import VERSION
 from sim.units import show
 
@@ -256,7 +257,7 @@ def save(found: Comparison, out: Path, name: str) -> list[Path]:
         ".txt": table(found) + "\n",
     }
     for suffix, text in texts.items():
-        (out / f"{name}{suffix}").write_text(text)
+        write(out / f"{name}{suffix}", text)
     return [out / f"{name}{suffix}" for suffix in texts]
 
 

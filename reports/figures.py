@@ -5,6 +5,7 @@ print still reads. `save` writes PDF, SVG and PNG without dates, and the points 
 """
 
 import csv
+import io
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from sim.files import write
 from sim.result import VERSION
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000", "#999933", "#882255")
@@ -88,10 +90,13 @@ def save(figure: Figure, records: Sequence[Record], path: Path, source: str) -> 
     meta: dict[str, dict[str, Any]] = {"pdf": {"CreationDate": None}, "svg": {"Date": None}, "png": {}}
     made = []
     for kind, about in meta.items():
-        figure.savefig(path.with_suffix(f".{kind}"), dpi=200, metadata=about)
+        picture = io.BytesIO()
+        figure.savefig(picture, format=kind, dpi=200, metadata=about)
+        write(path.with_suffix(f".{kind}"), picture.getvalue())
         made.append(path.with_suffix(f".{kind}"))
-    with open(path.with_suffix(".csv"), "w", newline="") as file:
-        writer = csv.DictWriter(file, list(records[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(records)
+    table = io.StringIO()
+    writer = csv.DictWriter(table, list(records[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(records)
+    write(path.with_suffix(".csv"), table.getvalue())
     return [*made, path.with_suffix(".csv")]

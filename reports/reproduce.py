@@ -11,6 +11,7 @@ from typing import Any
 import archs
 from archs.published import Measured, measure, rows
 from reports.tables import columns
+from sim.files import write
 from sim.result import VERSION
 
 Progress = Callable[[str, int, int], None]
@@ -80,6 +81,6 @@ def save(found: Sequence[Measured], out: Path) -> list[Path]:
         writer = csv.DictWriter(text, list(plain[0]), lineterminator="\n")
         writer.writeheader()
         writer.writerows(plain)
-    (out / "reproduce.json").write_text(json.dumps(plain, indent=2) + "\n")
-    (out / "reproduce.csv").write_text(text.getvalue())
+    write(out / "reproduce.json", json.dumps(plain, indent=2) + "\n")
+    write(out / "reproduce.csv", text.getvalue())
     return [out / "reproduce.json", out / "reproduce.csv", *(validation.write(plain, out) if plain else [])]

@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from reports import html
 from reports.figures import COLOURS, MARKERS, PAGE_INCHES, canvas, save, styled
 from reports.html import Cell
+from sim import files
 from sim.result import VERSION
 
 Record = Mapping[str, Any]
@@ -163,6 +164,6 @@ def write(records: Sequence[Record], out: Path) -> list[Path]:
     made = save(figure, points(records), out / "against_paper", COMMAND)
     picture = io.BytesIO()
     figure.savefig(picture, format="png", dpi=200)
-    (out / "reproduce.md").write_text(markdown(records), encoding="utf-8")
-    (out / "reproduce.html").write_text(page(records, picture.getvalue()), encoding="utf-8")
+    files.write(out / "reproduce.md", markdown(records))
+    files.write(out / "reproduce.html", page(records, picture.getvalue()))
     return [out / "reproduce.md", out / "reproduce.html", *made]

@@ -8,7 +8,6 @@ import csv
 import hashlib
 import io
 import json
-import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -20,6 +19,7 @@ from typing import Any, Literal, NamedTuple, cast
 import numpy as np
 
 from sim.config import read_yaml
+from sim.files import write
 from sim.plan import Array, Computed, Machine, Phase, Plan, Work
 from sim.timeline import Timeline
 from sim.verdict import Verdict, check
@@ -134,19 +134,6 @@ class Result:
             np.save(array, self.outputs, allow_pickle=False)
             write(folder / "outputs.npy", array.getvalue())
         return folder
-
-
-def write(path: Path, content: str | bytes) -> None:
-    """Write to a temporary name beside `path`, then rename: nobody ever reads half a file."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with open(handle, "wb") as file:
-            file.write(content.encode() if isinstance(content, str) else content)
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
 
 
 def _flat(layer: Mapping[str, Any]) -> Iterable[tuple[str, Any]]:

@@ -12,6 +12,7 @@ import numpy as np
 
 from sim import fast
 from sim.errors import InputError
+from sim.files import replacing
 from sim.plan import Plan
 from sim.rates import by_lane
 from sim.timeline import Table, Timeline
@@ -28,7 +29,7 @@ def write(path: Path, plan: Plan, timelines: Sequence[Timeline]) -> None:
             f"{firings} firings; allowed: {MOST_EVENTS}. Trace fewer images or a smaller network", where="--trace"
         )
     tracks: dict[tuple[str, int], int] = {}
-    with open(path, "w", encoding="utf-8") as file:
+    with replacing(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
         file.write('{"displayTimeUnit": "ns", "otherData": {"unit": "1 us = 1 cycle"}, "traceEvents": [\n')
         file.write(json.dumps({"ph": "M", "pid": 1, "name": "process_name", "args": {"name": "tapeout"}}))
         begin = 0

@@ -158,7 +158,7 @@ def report(
 ) -> None:
     """One HTML file of stored results: figures to touch, tables to sort; it needs no network."""
     from reports import page, points, stored
-    from sim.result import write
+    from sim.files import write
 
     studies = [points.read(path) for path in results if points.is_study(path)]
     found = stored.read_all(path for path in results if not points.is_study(path))
@@ -234,7 +234,13 @@ def compress(
     if out:
         save.save(network, out, f"{found.source}; {'; '.join(apply)}; seed {seed}")
         typer.echo(f"wrote {out}", err=True)
-    record = {"workload": found.name, "apply": apply, "seed": seed, "layers": list(made.rows), "notes": list(made.notes)}
+    record = {
+        "workload": found.name,
+        "apply": apply,
+        "seed": seed,
+        "layers": list(made.rows),
+        "notes": list(made.notes),
+    }
     typer.echo(json.dumps(record, indent=2) if as_json else networks.compressed(made.rows, made.notes))
 
 
@@ -395,6 +401,8 @@ def main() -> None:
         sys.exit(1)
     except OSError as error:
         _stop(f"{error.filename}: {error.strerror}", 2)
+    except MemoryError as error:
+        _stop(f"not enough memory: {error}", 2)
 
 
 def _stop(message: str, code: int) -> None:

@@ -8,7 +8,8 @@ from reports import compare, figures, ranking
 from reports import page as pages
 from reports.compare import Comparison
 from reports.tables import footer, operations
-from sim.result import Result, write
+from sim.files import write
+from sim.result import Result
 from sim.units import show
 from tapeout import contest
 from tapeout.session import run

@@ -137,9 +137,9 @@ def _digest(path: Path, given: Mapping[str, float], part: str, steps: Sequence[s
 
 
 def sha256(path: Path) -> str:
-    """Of a file's bytes, or of a folder's files in the order of their names."""
+    """Of a file's bytes, or of a folder's files in the order of their names; hidden ones (cut off by a kill) are none."""
     digest = hashlib.sha256()
-    for file in sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]:
+    for file in sorted(p for p in path.rglob("[!.]*") if p.is_file()) if path.is_dir() else [path]:
         with open(file, "rb") as stream:
             while piece := stream.read(1 << 20):
                 digest.update(piece)
@@ -149,14 +149,22 @@ def sha256(path: Path) -> str:
 def _path(text: str) -> Path:
     """The file or folder that `text` means: a zoo name where there is one, else a path."""
     for path in (TRAINED / text, ZOO / f"{text}.yaml"):
-        if Path(text).name == text and path.exists() and text not in ("", ".", ".."):
+        if Path(text).name == text and _exists(path) and text not in ("", ".", ".."):
             return path
     path = Path(text)
-    if not text or not path.exists():
+    if not text or not _exists(path):
         if path.suffix in SUFFIXES or len(path.parts) > 1:
             raise InputError("no such file", where=text)
         raise InputError(f"unknown workload; {nearest(text, names())}", where=text or "workload")
     return path
+
+
+def _exists(path: Path) -> bool:
+    """Whether there is such a file or folder; a name that no file can have is none."""
+    try:
+        return path.exists()
+    except (OSError, ValueError):
+        return False
 
 
 SUFFIXES = (".yaml", ".yml", ".onnx", ".gz", ".tgz", ".net", ".mtx", ".csv")

@@ -19,6 +19,7 @@ from safetensors.numpy import load_file, save_file
 
 from sim.config import Document
 from sim.errors import InputError, nearest
+from sim.files import replacing, write
 from workloads import formats
 from workloads.formats.packed import pack, unpack, width_of
 from workloads.network import Layer, Network
@@ -53,13 +54,24 @@ def kinds() -> dict[str, type]:
 
 
 def save(network: Network, folder: Path, source: str = "") -> None:
-    """Write the network into `folder` (made if need be)."""
+    """Write the network into `folder` (made if need be).
+
+    What stands there goes first and comes last: a folder whose writing was cut off has no network in it, not a wrong one.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     arrays: dict[str, Array] = {}
     lines = [f"{key}: {json.dumps(value)}" for key, value in _head(network, source).items()]
     lines += ["layers:", *(f"  - {json.dumps(_record(layer, arrays))}" for layer in network.layers)]
-    (folder / NETWORK).write_text("\n".join(lines) + "\n")
-    save_file(arrays, folder / TENSORS)
+    text = "\n".join(lines) + "\n"
+    (folder / NETWORK).unlink(missing_ok=True)
+    with replacing(folder / TENSORS) as temporary:
+        try:
+            save_file(arrays, temporary)
+        except SafetensorError as error:  # a full disk, say: the library's own kind of error
+            raise InputError(
+                f"cannot be written: {' '.join(str(error).split())}", where=str(folder / TENSORS)
+            ) from None
+    write(folder / NETWORK, text)
 
 
 def read_saved(folder: Path) -> NetworkFile:

@@ -14,6 +14,7 @@ from pydantic import PositiveInt
 
 from sim.config import Spec, load
 from sim.errors import InputError
+from sim.files import write
 from workloads import digits
 from workloads.execute import execute
 from workloads.network import Array, Network
@@ -43,7 +44,7 @@ def read_record(folder: Path) -> Record | None:
 
 def write_record(folder: Path, record: Record) -> None:
     """Write `training.yaml`."""
-    (folder / RECORD).write_text("".join(f"{key}: {json.dumps(value)}\n" for key, value in record.model_dump().items()))
+    write(folder / RECORD, "".join(f"{key}: {json.dumps(value)}\n" for key, value in record.model_dump().items()))
 
 
 def examples(network: Network, record: Record, count: int, rng: np.random.Generator) -> tuple[Inputs, Array | None]:

@@ -78,7 +78,7 @@ class Store:
                 names = pl.read_parquet_schema(path)
                 wanted = [n for n in names if n in columns or any(n.startswith(f"{p}.") for p in prefixes)]
                 yield pl.read_parquet(path, columns=wanted)
-            except (OSError, pl.exceptions.PolarsError) as error:
+            except (OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
                 reason = str(error).splitlines()[0]
                 raise InputError(f"not a part of a store: {reason}", where=str(path)) from None
 
