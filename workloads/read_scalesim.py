@@ -64,7 +64,9 @@ def _line(name: str, *numbers: int) -> str:
 
 def _add(words: list[str], inputs: dict[str, Shape], layers: list[Layer]) -> None:
     name, numbers = words[0], words[1:]
-    if len(numbers) not in (3, 7, 8) or not all(word.isdigit() and 0 < int(word) < 1 << 31 for word in numbers[:8]):
+    if len(numbers) not in (3, 7, 8) or not all(
+        word.isdecimal() and word.isascii() and len(word) < 12 and 0 < int(word) < 1 << 31 for word in numbers[:8]
+    ):
         raise InputError("found no name and 7 whole numbers (8 with two strides, 3 for M, N, K)")
     sizes = [int(word) for word in numbers]
     source = f"{name}.in"

@@ -148,6 +148,9 @@ def _statistics(document: Document, at: At) -> dict[str, Any]:
     found: dict[str, Any] = {}
     if "bits" in row:
         found["bits"] = _checked(document, (*at, "bits"), dict[str, int])
+        for key, value in found["bits"].items():
+            if not 1 <= value <= 64:
+                raise document.error(f"found {value}; allowed: 1 to 64", (*at, "bits", key))
     if "density" in row:
         found["density"] = _checked(document, (*at, "density"), dict[str, float])
         for key, value in found["density"].items():

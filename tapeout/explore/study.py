@@ -184,6 +184,8 @@ def _axis(document: Document, name: str, written: Any, before: Iterable[Axis]) -
         domain: Values | Range = make(kind, Document(document.path, table, marks))
     except InputError as error:
         raise InputError(error.message, where=error.where, setting=f"parameters.{name}") from None
+    if name in DENSITIES and not all(type(end) in (int, float) and 0 <= end <= 1 for end in domain.ends()):
+        raise document.error("allowed: numbers from 0 to 1", at)
     if not isinstance(when, Mapping):
         raise document.error("allowed: {parameter: value or list}", (*at, "when"))
     known = {axis.name: axis for axis in before}
