@@ -13,6 +13,9 @@ import numpy as np
 from sim.errors import InputError
 from workloads.tensor import MAX_VALUES, Array, Shape
 
+PIECE = 1 << 20
+"""Values coded at a time."""
+
 
 @dataclass(frozen=True, eq=False)
 class Sparse:
@@ -47,6 +50,31 @@ class Sparse:
         if len(cells) and not (cells[1:] > cells[:-1]).all():
             raise InputError("a position that is given twice")
         return cls._of_sorted(shape, rows[order], columns[order], values[order], MAX_VALUES)
+
+    @classmethod
+    def of_codes(cls, chosen: Array, values: Array) -> "Sparse":
+        """From the index of every weight's value, 0 for none; values that are zero, equal or not used get no code."""
+        flat = chosen.reshape(-1)
+        pieces = range(0, len(flat), PIECE)
+        used = sum(np.bincount(flat[at : at + PIECE], minlength=len(values)) for at in pieces) > 0
+        distinct = np.unique(values[used & (values != 0)])
+        codebook = np.concatenate([np.zeros(1, values.dtype), distinct])
+        table = np.where(values != 0, np.searchsorted(codebook[1:], values) + 1, 0)
+        table[0] = 0
+        small = _code_type(codebook)
+        matrix = np.empty((len(chosen), prod(chosen.shape[1:])), small)
+        for at in pieces:
+            matrix.reshape(-1)[at : at + PIECE] = table[flat[at : at + PIECE]]
+        counts = np.count_nonzero(matrix, axis=0)
+        pointers = np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])
+        rows, codes = np.empty(pointers[-1], np.int32), np.empty(pointers[-1], small)
+        step = max(1, PIECE // max(1, len(matrix)))
+        for first in range(0, matrix.shape[1], step):
+            part = np.ascontiguousarray(matrix[:, first : first + step].T)
+            inside = slice(pointers[first], pointers[min(first + step, matrix.shape[1])])
+            rows[inside] = np.nonzero(part)[1]
+            codes[inside] = part[part != 0]
+        return cls(chosen.shape, pointers, rows, codes, codebook)
 
     @classmethod
     def _of_sorted(cls, shape: Shape, rows: Array, columns: Array, values: Array, most_values: int) -> "Sparse":
