@@ -344,3 +344,19 @@ def test_layers_in_sequence_add_up() -> None:
         alone.append(run("yodann", part, {"x": np.zeros((1, *source), np.float32)}).total)
     assert whole.total["cycles"] == sum(total["cycles"] for total in alone)
     assert whole.total["energy_j"] == pytest.approx(sum(total["energy_j"] for total in alone), rel=1e-12)
+
+
+def test_yodann_voltage_and_link() -> None:
+    """A lower supply: the same cycles, longer, for less energy in the core; pads and link do not see it."""
+    found = [run("yodann", *CASES["yodann"](1), {"voltage": volts}).total for volts in (0.6, 0.9, 1.2)]
+    assert len({total["cycles"] for total in found}) == 1
+    times, cores = ([total["time_s"] for total in found], [total["energy_by_boundary_j"]["core"] for total in found])
+    assert times == sorted(times, reverse=True) and cores == sorted(cores)
+
+    def link(total: Any) -> float:
+        boundaries = total["energy_by_boundary_j"]
+        return float(boundaries["system"] - boundaries["chip"])
+
+    assert [link(total) for total in found] == pytest.approx([link(found[0])] * 3, rel=1e-9)
+    dear = run("yodann", *CASES["yodann"](1), {"voltage": 0.6, "link_energy": "42 pJ/bit"}).total
+    assert link(dear) == pytest.approx(2 * link(found[0]), rel=1e-9)
