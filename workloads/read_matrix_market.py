@@ -77,6 +77,8 @@ def _check_head(path: Path, data: bytes) -> tuple[int, int]:
         raise InputError("found no rows, columns and entries", where=f"{path}:{number}")
     rows, columns = int(sizes[0]), int(sizes[1])
     entries = int(sizes[2]) if len(sizes) == 3 else rows * columns
+    if words[3:] == [b"pattern", b"skew-symmetric"]:  # not in the format, and scipy's reader crashes on it
+        raise InputError("a pattern without signs cannot be skew-symmetric", where=str(path))
     if words[4] not in SYMMETRIES or (words[4] != b"general" and rows != columns):
         raise InputError(
             f"{words[4].decode('latin-1')} and {rows} x {columns}; allowed: square unless general", where=str(path)

@@ -19,7 +19,7 @@ class Structured(Spec):
     """`block` is the side of circulant blocks; fastfood and acdc take the whole width."""
 
     kind: Literal["circulant", "fastfood", "acdc"] = "circulant"
-    block: Annotated[int, Field(ge=1, le=4096)] = 8
+    block: Annotated[int, Field(ge=1, le=1024)] = 8
     seed: Annotated[int, Field(ge=0)] = 0
 
 
