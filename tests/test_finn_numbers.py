@@ -18,7 +18,7 @@ from archs.finn.folding import resolve
 from archs.finn.spec import FinnSpec
 from sim.errors import InputError
 from workloads.network import Layer, Network
-from workloads.ops import Conv, Flatten, Linear, Pool
+from workloads.ops import Conv, Flatten, Linear, Pool, Sign
 from workloads.quantised import Quantise, Threshold
 from workloads.read_bnn_pynq import read_bnn_pynq
 from workloads.read_qonnx import read_qonnx
@@ -163,3 +163,18 @@ def test_a_truncated_archive_is_one_line(tmp_path: Path, data: Path) -> None:
 def test_an_operator_outside_the_set_is_named_with_its_node(data: Path) -> None:
     with pytest.raises(InputError, match="Resize Resize_42"):
         read_qonnx(data / "qonnx" / "espcn_nn_resize_quant.onnx")
+
+
+def test_zeros_around_one_bit_activations_are_refused_by_layer() -> None:
+    """-1 and +1 have no zero between them: a padded convolution of one-bit activations is no FINN unit's."""
+    layers = [
+        Layer("a", Conv(2, (3, 3), padding=(1, 1, 1, 1), bias=False), ("x",), bits={"weight": 1, "activation": 8}),
+        Layer("sign", Sign(), ("a",)),
+        Layer("b", Conv(2, (3, 3), padding=(1, 1, 1, 1), bias=False), ("sign",), bits={"weight": 1, "activation": 1}),
+    ]
+    spec = FinnSpec.model_validate({"fold": {"target_fps": 1000.0}})
+    network = finn.fill(spec, Network("n", {"x": (1, 5, 5)}, layers), 0)
+    images = {"x": np.ones((1, 1, 5, 5), np.uint8)}
+    assert finn.build(spec, network, images)  # timing needs no values
+    with pytest.raises(InputError, match=r"^b: one-bit activations are -1 and \+1, a padding of zeros is neither"):
+        finn.compute(spec, network, images)

@@ -156,6 +156,12 @@ def windows(unit: Matrix, values: Array) -> Array:
         return values.reshape(len(values), -1)
     op = _op(unit)
     kernel, stride, padding = op.kernel, op.stride, op.padding
+    if any(padding) and unit.incoming.bipolar:
+        raise InputError(
+            "one-bit activations are -1 and +1, a padding of zeros is neither; allowed: no padding, or "
+            "activation_bits of 2 or more",
+            setting=unit.name,
+        )
     edges = ((0, 0), (0, 0), (padding[0], padding[2]), (padding[1], padding[3]))
     padded = np.pad(values, edges) if any(padding) else values
     view = sliding_window_view(padded, kernel, axis=(2, 3))[:, :, :: stride[0], :: stride[1]]
