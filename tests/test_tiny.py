@@ -105,6 +105,19 @@ def test_uneven_rates(engine):
 
 
 @ENGINES
+def test_a_rate_that_never_moves_and_one_like_a_place_in_a_table(engine):
+    """No tokens at all between a and b; c waits for all four of a's tokens, 2 + 1 + 1."""
+    design = made(
+        [Stage("a", 1, 3), Stage("b", 1, 3), Stage("c", 1, 1)],
+        ("a", "b", Fifo("none", 1, 0, 0)),
+        ("a", "b", Fifo("ab", 3, np.array([1, 1, 1]), 1)),
+        ("a", "c", Fifo("ac", 4, np.array([2, 1, 1]), 4)),
+    )
+    line = simulate(design, engine)
+    assert times(line, "b") == ([2, 3, 4], [3, 4, 5]) and times(line, "c") == ([4], [5])
+
+
+@ENGINES
 def test_initial_tokens_close_a_loop(engine):
     """Two in flight round a ring of 3 + 2 cycles and latencies 1 + 1: seven cycles for two."""
     design = made([Stage("a", 3, 6), Stage("b", 2, 6)], ("a", "b", Fifo("ab", 2)), ("b", "a", Fifo("ba", 2, initial=2)))

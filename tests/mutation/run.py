@@ -171,7 +171,7 @@ def main() -> None:
     parser.add_argument("modules", nargs="*", default=[], help=f"of sim/; default: {' '.join(TESTS)}")
     parser.add_argument("--most", type=int, default=150, help="mutants a module, drawn by --seed where it has more")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--again", action="store_true", help="only those that survived last time")
+    parser.add_argument("--again", action="store_true", help="only those that survived last time, for no known reason")
     asked = parser.parse_args()
     import table  # beside this file
 
@@ -198,7 +198,8 @@ def main() -> None:
         if asked.again:
             last = table.known()[module]
             tried, left = last["tried"], {found["change"] for found in last["survived"]}
-            drawn = [mutant for mutant in every if mutant.name in left]
+            drawn = [mutant for mutant in every if mutant.name in left and not table.reason(module, mutant.name)]
+            survived = [found for found in last["survived"] if table.reason(module, found["change"])]
         for n, mutant in enumerate(drawn):
             alive, seconds = run(module, tree, tests, mutant, 4 * usual_s + 10)
             if alive:

@@ -32,11 +32,10 @@ def keep(module: str, found: dict[str, Any]) -> None:
 
 def write() -> None:
     """mutants.md from mutants.json and survivors.yaml."""
-    reasons = yaml.safe_load(REASONS.read_text(encoding="utf-8")) or {}
     rows, lists = ["| module | mutants | tried | killed | survived | without a reason | killed |", "|---" * 7 + "|"], []
     sums = [0, 0, 0, 0, 0]
     for module, found in known().items():
-        why = {change["change"]: _why(reasons.get(module, {}), change["change"]) for change in found["survived"]}
+        why = {change["change"]: reason(module, change["change"]) for change in found["survived"]}
         open_ = sum(reason is None for reason in why.values())
         counts = [found["mutants"], found["tried"], found["tried"] - len(why), len(why), open_]
         sums = [a + b for a, b in zip(sums, counts)]
@@ -50,8 +49,9 @@ def write() -> None:
     (FOLDER / "mutants.md").write_text(text, encoding="utf-8")
 
 
-def _why(reasons: dict[str, str], change: str) -> str | None:
+def reason(module: str, change: str) -> str | None:
     """The reason of the longest beginning of a change that has one: a reason may hold for a whole function."""
+    reasons: dict[str, str] = (yaml.safe_load(REASONS.read_text(encoding="utf-8")) or {}).get(module, {})
     fits = [start for start in reasons if change.startswith(start)]
     return reasons[max(fits, key=len)] if fits else None
 
