@@ -118,6 +118,25 @@ def test_a_rate_that_never_moves_and_one_like_a_place_in_a_table(engine):
 
 
 @ENGINES
+@pytest.mark.parametrize(("initial", "starts"), [(4, [0, 1, 5, 10]), (3, [0, 5, 10, 15]), (0, [5, 10, 15, 20])])
+def test_equal_rates_above_one(engine, initial, starts):
+    """Two tokens a firing on both sides, a every 5 cycles: only whole pairs of initial tokens help."""
+    fifo = Fifo("ab", 8, 2, 2, latency=0, initial=initial)
+    design = made([Stage("a", 5, 4), Stage("b", 1, 4)], ("a", "b", fifo))
+    assert times(simulate(design, engine), "b")[0] == starts
+
+
+@ENGINES
+@pytest.mark.parametrize(("depth", "releases"), [(4, [1, 2, 10, 20]), (5, [1, 2, 10, 20]), (6, [1, 2, 3, 10])])
+def test_room_for_equal_rates_above_one(engine, depth, releases):
+    """b takes a pair at 0, 10 and 20; a pair of a fits in where there are two slots."""
+    held = Fifo("ab", depth, 2, 2, latency=0, credit=0, initial=2)
+    design = made([Stage("a", 1, 4), Stage("b", np.array([10, 10, 10, 10, 10]), 5)], ("a", "b", held))
+    assert times(simulate(design, engine), "b")[0] == [0, 10, 20, 30, 40]
+    assert times(simulate(design, engine), "a")[1] == releases
+
+
+@ENGINES
 def test_initial_tokens_close_a_loop(engine):
     """Two in flight round a ring of 3 + 2 cycles and latencies 1 + 1: seven cycles for two."""
     design = made([Stage("a", 3, 6), Stage("b", 2, 6)], ("a", "b", Fifo("ab", 2)), ("b", "a", Fifo("ba", 2, initial=2)))
