@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from math import floor, log2
 from weakref import WeakKeyDictionary
 
+import numba
 import numpy as np
-import scipy.sparse
 
 from archs.eie.spec import EieSpec
 from sim.errors import InputError
@@ -172,10 +172,24 @@ def calibrate(
 
 
 def _real(sparse: Sparse, bias: Array, x: Array) -> Array:
-    values = sparse.codebook.astype(np.float64)[sparse.codes]
-    weights = scipy.sparse.csc_array((values, sparse.rows, sparse.pointers), shape=sparse.matrix_shape)
-    product: Array = np.asarray(weights @ x.reshape(-1, x.shape[-1]).astype(np.float64).T).T
+    """The layer in real numbers, columns ascending; weights are looked up as they are met, never all at once."""
+    vectors = np.ascontiguousarray(x.reshape(-1, x.shape[-1]).T, np.float64)
+    sums = np.zeros((sparse.matrix_shape[0], vectors.shape[1]))
+    _accumulate(sparse.pointers, sparse.rows, sparse.codes, sparse.codebook.astype(np.float64), vectors, sums)
+    product = sums.T
     return (product + bias if bias.size else product).reshape(*x.shape[:-1], -1)
+
+
+@numba.njit(cache=True)
+def _accumulate(pointers: Array, rows: Array, codes: Array, codebook: Array, vectors: Array, sums: Array) -> None:
+    for column in range(len(pointers) - 1):
+        values = vectors[column]
+        if not values.any():
+            continue
+        for entry in range(pointers[column], pointers[column + 1]):
+            row, weight = rows[entry], codebook[codes[entry]]
+            for vector in range(len(values)):
+                sums[row, vector] += weight * values[vector]
 
 
 def _scales(activation: int, codebook: Array, bias: Array, result: Array) -> Scales:
