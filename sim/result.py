@@ -72,10 +72,12 @@ class Request:
     seed: int
     check: bool
     timing_only: bool
+    code: str = ""
+    """Digest of the sources that answer."""
 
     @property
     def digest(self) -> str:
-        """Content hash of the request and of this version of tapeout: 16 hex digits."""
+        """Content hash of the request, of this version of tapeout and of its sources: 16 hex digits."""
         said = {name: getattr(self, name) for name in self.__slots__ if name != "workload"}
         text = json.dumps(said | {"workload": self.workload.sha256, "version": VERSION}, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -17,6 +17,7 @@ from sim.errors import CheckError, InputError, nearest
 from sim.plan import Array, Machine
 from sim.result import Request, Result, Source
 from sim.run import Progress, execute
+from tapeout.sources import code
 from workloads.execute import execute as forward
 from workloads.generate import fill
 from workloads.load import Workload, load
@@ -65,6 +66,7 @@ def run(
         seed=seed,
         check=check,
         timing_only=timing_only,
+        code=code(),
     )
     loaded = time.perf_counter()
     floats = None if timing_only else _floats(network, arrays, uses)

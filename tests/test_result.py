@@ -217,6 +217,7 @@ def test_files(result: Result, tmp_path: Path) -> None:
         {"engine": "des"},
         {"timing_only": True},
         {"check": True},
+        {"code": "ff"},
         {"workload": Source("net", "made up", "ac")},
     ],
 )

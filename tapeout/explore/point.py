@@ -9,7 +9,7 @@ import json
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import lru_cache
 from math import isfinite
 from pathlib import Path
 from time import perf_counter, process_time
@@ -18,10 +18,11 @@ from typing import Any, NamedTuple
 import archs
 from sim.errors import InputError, SimError
 from sim.plan import Array
-from sim.result import VERSION, Request, Source
+from sim.result import Request, Source
 from sim.run import Timing, execute, timing
 from tapeout.explore import memory, sharing
 from tapeout.session import filled, priced
+from tapeout.sources import code
 from workloads.load import Workload
 from workloads.network import Network
 
@@ -87,18 +88,6 @@ class Point:
 
 def _text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
-
-
-@cache
-def code() -> str:
-    """Of the version, and of every source file and table that a figure may depend on."""
-    digest = hashlib.sha256(VERSION.encode())
-    root = Path(archs.__path__[0]).parent
-    for room in ("sim", "workloads", "archs"):
-        for path in sorted((root / room).rglob("*")):
-            if path.suffix in (".py", ".yaml") and path.parent.name not in ("studies", "zoo"):
-                digest.update(f"{path.relative_to(root)}\0".encode() + path.read_bytes())
-    return digest.hexdigest()
 
 
 def spec(point: Point) -> Any:

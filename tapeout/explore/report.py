@@ -19,11 +19,12 @@ from sim.files import write
 from sim.result import VERSION
 from sim.units import show
 from tapeout.explore.front import Fronts, importance, pareto
-from tapeout.explore.point import DONE, Point, code, summed
+from tapeout.explore.point import DONE, Point, summed
 from tapeout.explore.search import judge
 from tapeout.explore.sharing import digest
 from tapeout.explore.store import TEXTS, Store
 from tapeout.explore.study import Plan
+from tapeout.sources import code
 
 SCHEMA = "tapeout.study/1"
 

@@ -17,10 +17,11 @@ from sim.errors import InputError, nearest
 from tapeout.explore import sharing, workers
 from tapeout.explore.front import Fronts
 from tapeout.explore.methods import Outcome, rounds
-from tapeout.explore.point import DONE, FAILED, Point, Row, code, evaluate, forget, summed
+from tapeout.explore.point import DONE, FAILED, Point, Row, evaluate, forget, summed
 from tapeout.explore.space import Assignment, Axis
 from tapeout.explore.store import TEXTS, Store
 from tapeout.explore.study import Plan, Study, made_of, point
+from tapeout.sources import code
 
 Progress = Callable[[str, int, int], None]
 
