@@ -4,7 +4,7 @@ BIN := .venv/bin
 READY := .venv/installed
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test check bench gallery mutants clean
+.PHONY: demo test check bench gallery mutants fuzz clean
 .DEFAULT_GOAL := test
 
 $(READY): requirements-dev.txt pyproject.toml
@@ -40,6 +40,9 @@ $(PEERS)/zigzag/installed:  # six is a dependency that it does not name
 
 gallery: $(READY)  ## every finished figure, from runs
 	$(BIN)/python -m tapeout.gallery
+
+fuzz: $(READY)  ## spoilt inputs through every reader, a page of counts. FUZZ="--inputs 1000 --seed 7"
+	nice -n 10 $(BIN)/python -m tests.fuzz.loop --report $(FUZZ)
 
 mutants: $(READY)  ## would the tests notice a wrong line of sim/? MODULES="graph des"
 	nice -n 15 $(BIN)/python tests/mutation/run.py $(MODULES)
