@@ -204,7 +204,8 @@ def test_a_blocked_start_frees_what_it_took(engine):
 
 
 def test_more_firings_and_lanes_than_fit_in_a_batch():
-    """5,000 tokens through a queue of 5,000 in pairs; 3,000 lanes that serve 1, 2, 3, ... cycles."""
+    """5,000 firings alone; 5,000 tokens through a queue of 5,000 in pairs; 3,000 lanes that serve 1, 2, 3, ... cycles."""
+    assert simulate(made([Stage("a", 2, 5000)])).cycles == 10_000
     pair = made([Stage("a", 2, 5000), Stage("b", 1, 2500)], ("a", "b", Fifo("ab", 5000, 1, 2)))
     line = simulate(pair)
     assert (line.cycles, line.start("b", 2499)) == (10_002, 10_001)

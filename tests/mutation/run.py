@@ -169,7 +169,7 @@ def main() -> None:
     """Try the mutants of the modules asked for, and write the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("modules", nargs="*", default=[], help=f"of sim/; default: {' '.join(TESTS)}")
-    parser.add_argument("--most", type=int, default=150, help="mutants a module, drawn by --seed where it has more")
+    parser.add_argument("--most", type=int, default=60, help="mutants a module, drawn by --seed where it has more")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--again", action="store_true", help="only those that survived last time, for no known reason")
     asked = parser.parse_args()
