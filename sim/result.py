@@ -231,7 +231,7 @@ def _shares(phase: Phase, line: Timeline, machine: Machine) -> list[_Share]:
     for work in phase.layers:
         first, last = windows[work.name]
         useful, stalls = _stalls(work, line, first, last)
-        part = (last - first) / spans if spans else 0.0
+        part = (last - first) / spans if spans else 1 / len(windows)
         seconds = line.cycles / machine.clock_hz * part
         shares.append(_Share(work, last - first, useful, stalls, phase.design.activity(work.stages), seconds))
     return shares

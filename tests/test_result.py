@@ -102,6 +102,15 @@ def test_layers_of_a_pipeline_overlap() -> None:
     assert energy == pytest.approx(result.total["energy_j"], rel=1e-12)
 
 
+def test_layers_that_do_nothing_share_the_time_of_their_phase() -> None:
+    """The machine stood idle for them: their energies still add up to the total's."""
+    design = pipeline("a")
+    empty = [work(name, stages=(), unit="", macs=0, macs_useful=0) for name in ("b", "c")]
+    result = made((Phase("idle", design, tuple(empty)),))
+    energies = [sum(layer["energy_j"].values()) for layer in result.layers]
+    assert energies[0] == energies[1] == pytest.approx(33e-9 * 1e-3 / 2)
+
+
 def test_images_in_phases_add_up_and_the_first_sets_the_latency() -> None:
     phases = tuple(Phase("fc", pipeline("fc"), (work(),), image=image) for image in range(3))
     result = made(phases)
