@@ -140,13 +140,22 @@ HEAD = (
     "latency",
     "place",
     "images/s",
-    "x",
+    "machines",
     "J/image",
-    "range",
-    "scaled",
-    "equal",
+    "its range",
+    "scaled J/image",
+    "numbers equal",
 )
-FACTS = ("machine", "made in", "core J/image", "chip", "system", "off chip", "on chip", "area or resources")
+FACTS = (
+    "machine",
+    "made in",
+    "core J/image",
+    "chip J/image",
+    "system J/image",
+    "off chip an image",
+    "on chip",
+    "area or resources",
+)
 
 
 def table(found: Comparison) -> str:
@@ -234,8 +243,8 @@ def rules(found: Comparison) -> list[str]:
     low, nominal, high = (f"{joule * 1e12:g}" for joule in LINK_J_PER_BIT)
     said = [
         *found.rules,
-        f"J/image: {found.boundary} boundary, {found.rule}, at {found.common_rate:,.4g} images/s for all: x machines side "
-        "by side, idle ones pay static power. From, to: the range of the energy constants.",
+        f"J/image: {found.boundary} boundary, {found.rule}, at {found.common_rate:,.4g} images/s for all: so many machines "
+        "side by side, idle ones pay static power. From, to: the range of the energy constants.",
         f"Link of a machine that prices none: {nominal} pJ/bit ({low} to {high}).",
         "Ranked by J/image; 2-4 means any place from 2 to 4: the order changes with boundary "
         f"({', '.join(BOUNDARIES)}), scaling rule or interval, or accuracy is worse.",

@@ -14,6 +14,7 @@ from archs import metrics
 from reports import html, points
 from reports.figures import COLOURS
 from reports.html import Cell
+from reports.runs import CAUSES
 from reports.tables import operations
 from sim.errors import InputError
 from sim.result import METRICS, VERSION, Result
@@ -21,14 +22,17 @@ from sim.units import show
 
 INKS = tuple(colour for colour in COLOURS if colour != "#000000")
 """Colours that are seen on a dark page too."""
+WORDS = {"J": "energy", "B": "traffic"}
+MIDDLE = "#8a94a0"
+"""Seen on a light and on a dark page."""
 PLOTS = Path(__file__).with_name("plots.js")
 ENERGIES = (
     "Energy an image within each result's own boundary, with the range of its constants; where boundaries differ this is no "
     "ranking (tapeout compare makes one)"
 )
 LAYER_HEAD = (
-    "layer", "op", "cycles", "time", "MACs", "useful MACs", "utilization", "most stalled by", "share", "traffic", "energy",
-    "weights",
+    "layer", "op", "cycles", "time", "MACs", "useful MACs", "utilization", "most stalled by", "of its unit-cycles",
+    "traffic", "energy", "weights stored",
 )  # fmt: skip
 
 
@@ -100,6 +104,7 @@ def energies(results: Sequence[Result]) -> dict[str, Any]:
     """Energy an image of each result, with its interval, on a log axis."""
     each = [[j / result.data["images"] for j in result.total["energy_interval_j"]] for result in results]
     interval = {"type": "data", "symmetric": False, "array": [high - mid for _, mid, high in each]}
+    interval |= {"color": MIDDLE, "thickness": 2}
     bar = {
         "type": "bar",
         "x": [f"{n + 1}. {name(result)}, {result.total['boundary']}" for n, result in enumerate(results)],
@@ -108,7 +113,7 @@ def energies(results: Sequence[Result]) -> dict[str, Any]:
         "marker": {"color": COLOURS[0]},
         "hovertemplate": "%{x}<br>%{y:.4s}J<extra></extra>",
     }
-    axis = {"type": "log", "title": {"text": "J/image"}, "tickformat": ".0s"}
+    axis = {"type": "log", "title": {"text": "J/image"}, "tickformat": "~s", "dtick": "D2"}
     return {"data": [bar], "layout": {"yaxis": axis, "xaxis": {"type": "category"}, "bargap": 0.5}, "names": []}
 
 
@@ -199,7 +204,7 @@ def stalls(layers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         _bar(label, layers, [value / slot for value, slot in zip(values, slots, strict=True)], k, ".1%")
         for k, (label, values) in enumerate(parts.items())
     ]
-    return {"data": traces, "layout": _bars("unit-cycles", {"tickformat": ".0%", "range": [0, 1]})}
+    return {"data": traces, "layout": _bars("share of unit-cycles", {"tickformat": ".0%", "range": [0, 1]})}
 
 
 def stacked(layers: Sequence[Mapping[str, Any]], key: str, unit: str) -> dict[str, Any]:
@@ -208,11 +213,11 @@ def stacked(layers: Sequence[Mapping[str, Any]], key: str, unit: str) -> dict[st
     traces = [
         _bar(part, layers, [layer[key].get(part, 0) for layer in layers], k, ".4s") for k, part in enumerate(names)
     ]
-    return {"data": traces, "layout": _bars(unit, {"tickformat": ".3s", "ticksuffix": unit})}
+    return {"data": traces, "layout": _bars(f"{WORDS[unit]}, {unit}", {"tickformat": ".3s", "ticksuffix": unit})}
 
 
 def _bar(label: str, layers: Sequence[Mapping[str, Any]], values: list[float], k: int, pretty: str) -> dict[str, Any]:
-    colour = "#009E73" if label == "useful" else INKS[k % len(INKS)]
+    colour = CAUSES.get(label, INKS[k % len(INKS)])
     return {
         "type": "bar",
         "name": label,
