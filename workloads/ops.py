@@ -299,11 +299,10 @@ class Lstm(Op):
         return (*inputs[0][:-1], self.hidden * (2 if self.cell else 1))
 
     def parameters(self, *inputs: Shape) -> Mapping[str, Shape]:
-        weights = {"weight": (4 * self.hidden, inputs[0][-1]), "recurrent": (4 * self.hidden, self.hidden)}
-        return weights | ({"bias": (4 * self.hidden,)} if self.bias else {})
+        return _gate_weights(4, self.hidden, inputs[0][-1]) | ({"bias": (4 * self.hidden,)} if self.bias else {})
 
     def macs(self, *inputs: Shape) -> int:
-        return prod(inputs[0][:-1]) * 4 * self.hidden * (inputs[0][-1] + self.hidden)
+        return _gate_macs(4, self.hidden, inputs[0])
 
 
 @dataclass(frozen=True, slots=True)
@@ -321,17 +320,14 @@ class Gru(Op):
     arity: ClassVar[tuple[int, int]] = (1, 2)
 
     def output(self, *inputs: Shape) -> Shape:
-        if len(inputs[0]) != 2 or any(shape != (self.hidden,) for shape in inputs[1:]):
-            raise InputError(f"a GRU of {self.hidden} units takes (steps, features) and h, not {_list(inputs)}")
-        return (inputs[0][0], self.hidden)
+        return _states("a GRU", self.hidden, inputs)
 
     def parameters(self, *inputs: Shape) -> Mapping[str, Shape]:
-        weights = {"weight": (3 * self.hidden, inputs[0][-1]), "recurrent": (3 * self.hidden, self.hidden)}
         biases = {"bias": (3 * self.hidden,), "recurrent_bias": (3 * self.hidden,)}
-        return weights | (biases if self.bias else {})
+        return _gate_weights(3, self.hidden, inputs[0][-1]) | (biases if self.bias else {})
 
     def macs(self, *inputs: Shape) -> int:
-        return inputs[0][0] * 3 * self.hidden * (inputs[0][-1] + self.hidden)
+        return _gate_macs(3, self.hidden, inputs[0])
 
 
 @dataclass(frozen=True, slots=True)
@@ -345,16 +341,13 @@ class Rnn(Op):
     arity: ClassVar[tuple[int, int]] = (1, 2)
 
     def output(self, *inputs: Shape) -> Shape:
-        if len(inputs[0]) != 2 or any(shape != (self.hidden,) for shape in inputs[1:]):
-            raise InputError(f"an RNN of {self.hidden} units takes (steps, features) and h, not {_list(inputs)}")
-        return (inputs[0][0], self.hidden)
+        return _states("an RNN", self.hidden, inputs)
 
     def parameters(self, *inputs: Shape) -> Mapping[str, Shape]:
-        weights = {"weight": (self.hidden, inputs[0][-1]), "recurrent": (self.hidden, self.hidden)}
-        return weights | ({"bias": (self.hidden,)} if self.bias else {})
+        return _gate_weights(1, self.hidden, inputs[0][-1]) | ({"bias": (self.hidden,)} if self.bias else {})
 
     def macs(self, *inputs: Shape) -> int:
-        return inputs[0][0] * self.hidden * (inputs[0][-1] + self.hidden)
+        return _gate_macs(1, self.hidden, inputs[0])
 
 
 @dataclass(frozen=True, slots=True)
@@ -368,6 +361,22 @@ class Unsupported(Op):
 
     def output(self, *inputs: Shape) -> Shape:
         return self.shape
+
+
+def _states(name: str, hidden: int, inputs: tuple[Shape, ...]) -> Shape:
+    """Shape of every step's h, of an input (steps, features) and perhaps a first h."""
+    if len(inputs[0]) != 2 or any(shape != (hidden,) for shape in inputs[1:]):
+        raise InputError(f"{name} of {hidden} units takes (steps, features) and h, not {_list(inputs)}")
+    return (inputs[0][0], hidden)
+
+
+def _gate_weights(gates: int, hidden: int, features: int) -> dict[str, Shape]:
+    """Of all gates, one below the other: from the input, and from the h before."""
+    return {"weight": (gates * hidden, features), "recurrent": (gates * hidden, hidden)}
+
+
+def _gate_macs(gates: int, hidden: int, shape: Shape) -> int:
+    return prod(shape[:-1]) * gates * hidden * (shape[-1] + hidden)
 
 
 def reach(kernel: Shape, dilation: Shape) -> Shape:
