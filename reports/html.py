@@ -1,9 +1,11 @@
 """HTML pages in one file: no network, dark and light, printable, sortable tables. What a page says is another module's."""
 
-from collections.abc import Iterable, Sequence
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
+from typing import Any
 
 HERE = Path(__file__).parent
 
@@ -99,6 +101,15 @@ def _td(cell: Cell) -> str:
         store = f' data-store="{cell.store}"' if cell.store else ""
         text = f'<button type="button" data-details="{panel}" data-point="{number}"{store}>{text}</button>'
     return f"<td{kind}{value}>{text}</td>"
+
+
+def plot(anchor: str, spec: Mapping[str, Any], caption: str) -> str:
+    """The place of a figure, and what plotly is told."""
+    text = json.dumps(spec, allow_nan=False).replace("</", "<\\/")
+    return (
+        f'<div class="plot" id="{anchor}" role="img" aria-label="{escape(caption)}"></div>'
+        f'<script type="application/json" data-plot="{anchor}">{text}</script>'
+    )
 
 
 def figure(picture: str, caption: str) -> str:

@@ -3,7 +3,6 @@
 Drawn by plotly's own script, which is inlined; everything a figure shows stands in a table too.
 """
 
-import json
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
@@ -96,7 +95,9 @@ def _overview(results: Sequence[Result]) -> str:
         )
         for n, result in enumerate(results)
     ]
-    picture = html.figure(plot("energies", energies(results), ENERGIES), ENERGIES + ".") if len(results) > 1 else ""
+    picture = (
+        html.figure(html.plot("energies", energies(results), ENERGIES), ENERGIES + ".") if len(results) > 1 else ""
+    )
     return html.table("overview-table", "Results on this page", head, rows) + picture
 
 
@@ -182,16 +183,7 @@ def _ranged(low: float, high: float) -> str:
 
 def _plot(anchor: str, spec: dict[str, Any], panel: str, names: list[str], caption: str) -> str:
     spec |= {"details": panel, "names": names}
-    return html.figure(plot(anchor, spec, caption), caption + ".")
-
-
-def plot(anchor: str, spec: Mapping[str, Any], caption: str) -> str:
-    """The place of a figure, and what plotly is told."""
-    text = json.dumps(spec, allow_nan=False).replace("</", "<\\/")
-    return (
-        f'<div class="plot" id="{anchor}" role="img" aria-label="{escape(caption)}"></div>'
-        f'<script type="application/json" data-plot="{anchor}">{text}</script>'
-    )
+    return html.figure(html.plot(anchor, spec, caption), caption + ".")
 
 
 def stalls(layers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -111,8 +111,6 @@ def _value(text: str) -> float | str | None:
 
 
 def _figure(study: Study, n: int, x: str, y: str, goals: Sequence[tuple[str, bool]]) -> str:
-    from reports.page import plot
-
     done = [
         k for k, row in enumerate(study.rows) if all(isinstance(_value(row.get(c, "")), int | float) for c in (x, y))
     ]
@@ -130,7 +128,7 @@ def _figure(study: Study, n: int, x: str, y: str, goals: Sequence[tuple[str, boo
     axes = {axis: _axis(study, done, column, *goal) for axis, column, goal in zip(("xaxis", "yaxis"), (x, y), goals)}
     spec = {"data": traces, "layout": axes, "store": f"points{n}", "x": x, "y": y, "details": f"inspect{n}"}
     caption = f"{len(done):,} points; the front in colour"
-    return html.figure(plot(f"front{n}", spec, caption), caption + ". Click one to see what it is.")
+    return html.figure(html.plot(f"front{n}", spec, caption), caption + ". Click one to see what it is.")
 
 
 def _axis(study: Study, done: Sequence[int], column: str, metric: str, more: bool) -> dict[str, Any]:
