@@ -16,6 +16,7 @@ from workloads.compress.lookup import Hash, Pq, hash_, pq
 from workloads.compress.lowrank import Lowrank, lowrank
 from workloads.compress.prune import Prune, prune
 from workloads.compress.quantise import Quantise, powers_of_two, quantise, ternary
+from workloads.compress.share import reshare, share
 from workloads.compress.steps import FAMILIES, Share, compress, parse_step, shared
 from workloads.compress.transform import Dctcode, Structured, dctcode, structured
 from workloads.execute import execute
@@ -25,6 +26,7 @@ from workloads.formats.gaps import Gaps
 from workloads.formats.huffman import Huffman, Stream, code_lengths
 from workloads.formats.masked import Masked, NofM
 from workloads.formats.scaled import Scaled
+from workloads.formats.sparse import Sparse
 from workloads.generate import fill
 from workloads.load import ZOO
 from workloads.network import Layer, Network
@@ -335,3 +337,16 @@ def test_mistakes_found_on_the_network() -> None:
     with pytest.raises(InputError, match="spatial is for convolutions"):
         compress(net, [parse_step("lowrank(kind=spatial)")])
     assert set(FAMILIES) == {"prune", "share", "quantise", "hash", "pq", "lowrank", "structured", "dctcode"}
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 12), st.integers(2, 40), st.sampled_from([np.float32, np.float64]))
+def test_sharing_coded_weights_is_sharing_the_matrix(seed, count, values, dtype):
+    """From the codes of many values to those of few: bit by bit what clustering the decoded matrix gives."""
+    rng = np.random.default_rng(seed)
+    codebook = np.concatenate([[0], np.sort(rng.normal(0, 1, values))]).astype(dtype)
+    dense = codebook[rng.integers(0, values + 1, (13, 9)) * (rng.random((13, 9)) < 0.5)]
+    many = Sparse.encode(dense, values)
+    found, wanted = reshare(many, count), share(many.decode(), count)
+    for name in ("rows", "codes", "pointers", "codebook"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(wanted, name))
+        assert getattr(found, name).dtype == getattr(wanted, name).dtype

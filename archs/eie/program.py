@@ -15,7 +15,7 @@ import numpy as np
 from archs.eie.spec import EieSpec
 from sim.errors import InputError
 from workloads import execute, lower
-from workloads.compress.share import share
+from workloads.compress.share import reshare, share
 from workloads.formats.csc import Csc
 from workloads.formats.sparse import Sparse
 from workloads.network import Layer, Network
@@ -118,6 +118,10 @@ def _shared(layer: Layer, values: int) -> tuple[Sparse, bool]:
     weight = layer.params["weight"]
     if isinstance(weight, Sparse) and len(weight.codebook) <= values + 1:
         return weight, True
+    if isinstance(weight, Sparse) and np.isfinite(weight.codebook).all():
+        sparse = reshare(weight, values)
+        if len(sparse.codes) == len(weight.codes):  # else a weight became zero
+            return sparse, bool(np.array_equal(sparse.codebook[sparse.codes], weight.codebook[weight.codes]))
     dense = layer.array("weight")
     if not np.isfinite(dense).all():
         raise InputError("non-finite weights", setting=layer.name)

@@ -53,3 +53,23 @@ def share(dense: Array, count: int) -> Sparse:
         piece = flat[start : start + PIECE]
         chosen[start : start + PIECE] = np.where(piece != 0, nearest(piece, centroids) + 1, 0)
     return Sparse.of_codes(chosen.reshape(dense.shape), np.concatenate([np.zeros(1, centroids.dtype), centroids]))
+
+
+def reshare(sparse: Sparse, count: int) -> Sparse:
+    """`share(sparse.decode(), count)` from the codes: as many values are clustered, but none is looked for in a matrix."""
+    counts = np.bincount(sparse.codes, minlength=len(sparse.codebook))
+    used = np.flatnonzero(counts)
+    used = used[np.argsort(sparse.codebook[used], kind="stable")]
+    values = sparse.codebook[used]
+    if len(np.unique(values)) <= count or not values.all():
+        return share(sparse.decode(), count)
+    centroids = kmeans(np.repeat(values, counts[used]), count)
+    centroids = centroids.astype(values.dtype if values.dtype.kind == "f" else np.float32)
+    chosen = centroids[nearest(values, centroids)]
+    if not chosen.all():  # a weight that becomes zero is no entry any more
+        return share(sparse.decode(), count)
+    codebook, code = np.unique(chosen, return_inverse=True)
+    table = np.zeros(len(sparse.codebook), np.uint8 if len(codebook) < 256 else np.uint16)
+    table[used] = code + 1
+    codebook = np.concatenate([np.zeros(1, codebook.dtype), codebook])
+    return Sparse(sparse.shape, sparse.pointers, sparse.rows, table[sparse.codes], codebook)
