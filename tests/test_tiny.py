@@ -216,6 +216,16 @@ def test_more_firings_and_lanes_than_fit_in_a_batch():
 
 
 @ENGINES
+@pytest.mark.parametrize("dtype", [np.int64, np.uint32, np.int32])
+def test_long_services_beside_short_ones(engine, dtype):
+    """70,000 cycles do not fit into 16 bits, wherever the array stands."""
+    for long_first in (True, False):
+        stages = [Stage("a", np.array([70_000, 1], dtype), 2), Stage("b", np.array([3, 4], np.uint8), 2)]
+        line = simulate(made(stages if long_first else stages[::-1]), engine)
+        assert times(line, "a") == ([0, 70_000], [70_000, 70_001]) and times(line, "b") == ([0, 3], [3, 7])
+
+
+@ENGINES
 def test_nothing_to_do(engine):
     """A stage that never fires, and a FIFO nobody needs."""
     line = simulate(made([Stage("a", 7, 0), Stage("b", 2, 1)], ("a", "b", Fifo("ab", 1, 1, 0))), engine)
