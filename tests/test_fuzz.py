@@ -19,7 +19,7 @@ from onnx import TensorProto, helper, numpy_helper
 from reports import points, schema, stored
 from sim.errors import InputError, SimError
 from sim.result import SCHEMA_FILE
-from tapeout.cli import read_array
+from tapeout.arguments import read_array
 from tests.fuzz.loop import Watch, _put, _ring, check
 from tests.fuzz.targets import TARGETS, TINY
 from workloads.compress.steps import parse_step

@@ -9,7 +9,7 @@ import pytest
 
 from sim.errors import CheckError, InputError
 from tapeout import cli
-from tapeout.cli import parse_shapes
+from tapeout.arguments import parse_shapes
 from workloads.load import load
 from workloads.save import read_saved
 

@@ -563,7 +563,7 @@ def workload_text(rng: Random) -> Case:
 
 
 def input_array(rng: Random) -> Case:
-    from tapeout.cli import read_array
+    from tapeout.arguments import read_array
 
     buffer = io.BytesIO()
     dtype = rng.choice(
