@@ -220,20 +220,19 @@ def _projected(net: Importer, node: Node, equation: str) -> bool:
 
 
 def _spelt(equation: str, ranks: list[int]) -> str:
-    """An equation with letters for its ellipses; all of them must stand for equally many axes."""
+    """An equation with letters for its ellipses, the last ones for the shorter of them."""
     if "..." not in equation:
         return equation
     left, _, right = equation.partition("->")
     terms = left.split(",")
-    counts = {rank - len(term) + 3 for term, rank in zip(terms, ranks, strict=True) if "..." in term}
-    if len(counts) > 1:
-        raise NotTaken("ellipses of unlike lengths")
+    counts = [rank - len(term) + 3 if "..." in term else 0 for term, rank in zip(terms, ranks, strict=True)]
     free = [letter for letter in "ABCDEFGHIJKLMNOPQRSTUVWXYZ" if letter not in equation]
-    axes = "".join(free[: counts.pop()])
+    axes = "".join(free[: max(counts)])
+    terms = [term.replace("...", axes[len(axes) - count :]) for term, count in zip(terms, counts, strict=True)]
     if not right:
         plain = left.replace(",", "").replace(".", "")
         right = "..." + "".join(sorted(letter for letter in set(plain) if plain.count(letter) == 1))
-    return f"{left.replace('...', axes)}->{right.replace('...', axes)}"
+    return f"{','.join(terms)}->{right.replace('...', axes)}"
 
 
 def matmul(net: Importer, node: Node) -> None:

@@ -32,10 +32,14 @@ from onnx.reference import ReferenceEvaluator
 from onnx.shape_inference import InferenceError
 
 from sim.errors import InputError, nearest
+from workloads.onnx_microsoft import approximated, spelt
 from workloads.tensor import MAX_VALUES, Array, Shape
 
 FOLD_VALUES = 1 << 28
 """Values that folding may produce in all."""
+
+AS_INPUT = ("GroupNormalization", "LayerNormalization")
+"""ONNX infers no shape for the first, and for the second none in versions that do not have it yet."""
 
 SMALL = 4096
 """Constants up to this size take part in shape inference (they may hold shapes)."""
@@ -102,7 +106,10 @@ def read_model(path: Path, shapes: Mapping[str, Shape], foreign: Mapping[str, Fo
     InputErrors name the file and, where there is one, the node.
     """
     try:
-        return _Folder(path, load_model(path), foreign or {}).run(shapes)
+        model = load_model(path)
+        folder = _Folder(path, model, foreign or {})
+        folder.result.approximated |= approximated(model)
+        return folder.run(shapes)
     except InputError as error:
         raise error if error.where else InputError(error.message, where=str(path), setting=error.setting) from None
 
@@ -127,6 +134,7 @@ def load_model(path: Path) -> ModelProto:
             model = inliner.inline_local_functions(model)
         except (ValidationError, RuntimeError, ValueError) as error:
             raise InputError(f"its own functions cannot be put in: {' '.join(str(error).split())}") from None
+    model = spelt(model)
     if any(node.op_type in SPELT_OUT and _core(node) for node in model.graph.node):
         model = _spelt_out(model)
     if len(model.graph.node) > MOST_NODES:
@@ -224,6 +232,7 @@ class _Folder:
         self.values: dict[str, Value] = {}
         self.declared = {entry.name: entry.type for entry in (*self.graph.value_info, *self.graph.output)}
         self.nodes: list[Node] = []
+        self.names: Counter[str] = Counter()
         self.folded = 0
         self.result = Model(self.graph.name or path.stem, [], {}, self.nodes, Counter())
 
@@ -289,13 +298,20 @@ class _Folder:
 
     def _walk(self, graph: GraphProto, prefix: str) -> None:
         for index, proto in enumerate(_sorted(graph, set(self.values))):
-            name = prefix + (proto.name or (proto.output[0] if proto.output else f"{proto.op_type}_{index}"))
+            name = self._single(
+                prefix + (proto.name or (proto.output[0] if proto.output else f"{proto.op_type}_{index}"))
+            )
             try:
                 self._node(proto, name)
             except InputError as error:
                 raise error if error.setting else InputError(error.message, setting=name) from None
             except (TypeError, ValueError, LookupError, ArithmeticError, AttributeError) as error:
                 raise InputError(f"its attributes and inputs do not fit: {error}", setting=name) from None
+
+    def _single(self, name: str) -> str:
+        """A name that no node has yet: files may give one to several, and layers are told apart by it."""
+        self.names[name] += 1
+        return name if self.names[name] == 1 else self._single(f"{name}#{self.names[name]}")
 
     def _node(self, proto: NodeProto, name: str) -> None:
         inputs = tuple(self._value(entry) if entry else None for entry in proto.input)
@@ -368,8 +384,8 @@ class _Folder:
 
     def _as_declared(self, proto: NodeProto) -> None:
         """Shapes that nothing tells are those that the file declares, where it declares every axis."""
-        source = self.values.get(proto.input[0]) if proto.op_type == "GroupNormalization" else None
-        if source is not None:  # ONNX infers no shape for it, neither by a rule nor from its definition
+        source = self.values.get(proto.input[0]) if proto.op_type in AS_INPUT else None
+        if source is not None and self.values[proto.output[0]].shape is None:
             self.values[proto.output[0]].shape, self.values[proto.output[0]].element = source.shape, source.element
         open_ = {name for name in proto.output if name and self.values[name].shape is None}
         self._take({name: self.declared[name] for name in open_ & self.declared.keys()})
