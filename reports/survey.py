@@ -253,7 +253,9 @@ def reason(row: Row) -> str:
     steps = ", ".join(f"`{STEPS[family]}`" for family in row.families if family in STEPS)
     ways = any(family.startswith("A") for family in row.families)
     if steps:
-        rest = "what was published is an accuracy, was measured on another machine, or needs settings that were not found"
+        rest = (
+            "what was published is an accuracy, was measured on another machine, or needs settings that were not found"
+        )
         return f"runs as {steps}; {rest}"
     if ways:
         return "a way to compute a convolution (`workloads.lower`); what was published is a measured time"
