@@ -42,7 +42,7 @@ MOVED = ("features.read", "weights.read", "features.write")
 FIDELITY = {
     "tapeout": "every event of the design simulated; with numbers, also every value computed, encoded and compared",
     "scalesim": "an operand address for every cell and cycle of a systolic array; no values ("
-    '"a simulator for systolic array based accelerators": [PyPI, scalesim 3.0.0](https://pypi.org/project/scalesim/))',
+    '"cycle accurate SRAM/DRAM access logs": [PyPI, scalesim 3.0.0](https://pypi.org/project/scalesim/))',
     "zigzag": "closed forms of latency and energy, minimised over loop orders; no events, no values "
     '("fast and accurate HW cost estimation": [PyPI, zigzag-dse 3.9.1](https://pypi.org/project/zigzag-dse/3.9.1/))',
 }
