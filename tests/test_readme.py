@@ -55,6 +55,16 @@ def smaller(code: str) -> str:
     return code
 
 
+def ended(monkeypatch: pytest.MonkeyPatch, words: list[str]) -> object:
+    """Run a command; how it ended."""
+    monkeypatch.setattr(sys, "argv", words)
+    try:
+        cli.main()
+    except SystemExit as stop:
+        return stop.code
+    return 0
+
+
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where the commands run: a network, its input, a study."""
@@ -78,16 +88,21 @@ def test_tapeout(folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.Ca
     """Every `tapeout` command runs and ends well."""
     assert len(OURS) > 15
     for code in OURS:
-        monkeypatch.setattr(sys, "argv", shlex.split(smaller(code)))
-        ended: object = 0
-        try:
-            cli.main()
-        except SystemExit as stop:
-            ended = stop.code
+        failed = ended(monkeypatch, shlex.split(smaller(code)))
         out, err = capfd.readouterr()
-        assert not ended, f"{code}: {err}"
+        assert not failed, f"{code}: {err}"
         assert out or "wrote" in err, code
     assert (folder / "page.html").stat().st_size > 1e6 and (folder / "small").is_dir()
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.glob("archs/*/README.md")), ids=lambda path: path.parent.name)
+def test_runs_of_the_accelerators(
+    path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """What an accelerator's README runs is taken: its timing alone, of the seconds that the whole takes."""
+    for code in re.findall(r"^    (tapeout run [^#\n]*)", path.read_text(encoding="utf-8"), re.MULTILINE):
+        words = shlex.split(code.replace("--batch 200 --check", "--batch 2"))
+        assert not ended(monkeypatch, [*words, "--timing-only"]), f"{code}: {capfd.readouterr().err}"
 
 
 @pytest.mark.parametrize("code", MAKE)
