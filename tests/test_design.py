@@ -33,6 +33,7 @@ def pair(first=None, fifo=None):
         (Stage("a", np.ones(2, int), 3), "service: 2 rows for 3 firings"),
         (Stage("a", np.ones((3, 2), int), 3), r"service: shape \(3, 2\); allowed: \[firings\] or \[firings, 1\]"),
         (Stage("a", Repeat.of([1], -3), 3), "service: -3 repetitions; allowed: 0 or more"),
+        (Stage("a", Repeat.of([1], -1), 3), "service: -1 repetitions; allowed: 0 or more"),
         (Stage("a", Repeat.of([1, 2], 3), 3), "service: 6 rows for 3 firings"),
         (Stage("a", 2**60, 3), r"3 services of up to 1152921504606846976 cycles; allowed: 2\*\*61 cycles together"),
         (Stage("a", 1, 3, {"mac": np.array([1])}), "activity mac: 1 rows for 3 firings"),
@@ -56,11 +57,19 @@ def test_stages(stage, said, engine):
         (Fifo("ab", 2, latency=0.5), "latency is 0.5; allowed: an int"),
         (Fifo("ab", 2, produce=-1), "produce: -1 is negative"),
         (Fifo("ab", 2, consume=np.ones(4, int)), "consume: 4 rows for 3 firings"),
+        (Fifo("ab", 2, np.ones((3, 2), int)), r"produce: shape \(3, 2\); allowed: \[firings\] or \[firings, 1\]"),
+        (Fifo("ab", 2, 1, np.ones((3, 2), int)), r"consume: shape \(3, 2\); allowed: \[firings\] or \[firings, 1\]"),
     ],
 )
 def test_fifos(fifo, said):
     with pytest.raises(DesignError, match=rf"^pair: FIFO ab: {said}$"):
         simulate(pair(fifo=fifo))
+
+
+def test_what_is_allowed():
+    """No actions at all, and token rates with a column."""
+    column = np.ones((3, 1), int)
+    assert simulate(pair(Stage("a", 1, 3, {"mac": Total(0)}), Fifo("ab", 2, column, column))).cycles == 5
 
 
 def test_names_and_lanes():
