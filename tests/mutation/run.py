@@ -30,7 +30,7 @@ ENGINES = ("tests/test_tiny.py", "tests/test_engines.py")
 TESTS = {  # a module's own tests/test_<module>.py comes first, where there is one
     "graph": ("tests/test_design.py", *ENGINES),
     **dict.fromkeys(("des", "fast", "kernel", "rates"), ENGINES),
-    **dict.fromkeys(("periodic", "cycle", "regimes"), ENGINES[::-1]),
+    **dict.fromkeys(("periodic", "cycle", "regimes"), ("tests/test_timeline.py", *ENGINES)),
     "timeline": (*ENGINES, "tests/test_trace.py"),
     "critical": (*ENGINES, "tests/test_trace.py"),
     "verdict": ("tests/test_result.py", "tests/test_laws.py"),
