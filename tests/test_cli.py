@@ -142,6 +142,7 @@ def test_json_and_files(command: Command, tmp_path: Path) -> None:
     folder = Path("out") / result["digest"]
     assert (code, err) == (0, f"wrote {folder}\n")
     assert set(result["run"]) == {"command", "host", "wall_s"}
+    assert {"load", "encode", "build", "engine", "compute", "reference"} <= set(result["run"]["wall_s"])
     assert json.loads((folder / "result.json").read_text()) == {k: v for k, v in result.items() if k != "run"}
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     assert command(*words)[0] == 0
