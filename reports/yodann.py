@@ -71,5 +71,5 @@ def _panels(figure: Figure, mine: Sequence[Record], names: Sequence[str], inches
     sizes = [len({r["layer"] for r in mine if r["network"] == name}) for name in names]
     figure.set_size_inches(inches, 1.35 * len(names) + 0.4 if narrow(inches) else 3.2)
     if narrow(inches):
-        return list(figure.subplots(len(names), 1, sharey=True))
-    return list(figure.subplots(1, len(names), sharey=True, width_ratios=sizes))
+        return list(figure.subplots(len(names), 1, sharey=True, squeeze=False).reshape(-1))
+    return list(figure.subplots(1, len(names), sharey=True, width_ratios=sizes, squeeze=False).reshape(-1))
