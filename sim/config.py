@@ -8,6 +8,7 @@ tags, one document, bounded size and depth. Every value keeps its position, so t
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_args, get_origin
 
@@ -244,12 +245,16 @@ def make(kind: type[AnySpec], document: Document, settings: Mapping[str, object]
 
 
 def _setting(key: str, value: object) -> object:
-    """A `--set` text is read as YAML; values from Python are taken as they are (lists as tuples)."""
+    """A `--set` text is read as YAML; values from Python are taken as they are (lists as tuples, numpy's numbers too)."""
     if isinstance(value, str):
         try:
             return parse_yaml(value, "--set").data if value else ""
         except InputError as error:
             raise InputError(error.message, where="--set", setting=key) from None
+    if isinstance(value, Integral):
+        return value if isinstance(value, bool) else int(value)
+    if isinstance(value, Real):
+        return float(value)
     return tuple(value) if isinstance(value, list) else value
 
 

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Mapping, Set
 from dataclasses import replace
+from numbers import Integral
 from pathlib import Path
 from typing import Any, Literal
 
@@ -42,10 +43,7 @@ def run(
 ) -> Result:
     """See tapeout.run; `progress` is told what is being done."""
     began = time.perf_counter()
-    if batch < 1:
-        raise InputError(f"found {batch}; allowed: 1 or more", where="--batch")
-    if seed < 0:
-        raise InputError(f"found {seed}; allowed: 0 or more", where="--seed")
+    batch, seed = _count(batch, 1, "--batch"), _count(seed, 0, "--seed")
     name, config = named(arch, config)
     plugin, given = archs.find(name), dict(settings or {})
     own_prices = None if "energy" in plugin.SPEC.model_fields else given.pop("energy", None)
@@ -79,6 +77,13 @@ def run(
     walls = {"load": loaded - began, "float": compared - loaded} | result.run["wall_s"]
     result.run.update(command=sys.argv, host=_host(), wall_s=walls | {"total": time.perf_counter() - began})
     return result
+
+
+def _count(found: object, least: int, where: str) -> int:
+    """A whole number of at least `least`; numpy's are numbers too."""
+    if not isinstance(found, Integral) or isinstance(found, bool) or int(found) < least:
+        raise InputError(f"found {found!r}; allowed: {least} or more", where=where)
+    return int(found)
 
 
 def _command(request: Request, config: str | None, given: Mapping[str, object], work: Workload, own: bool) -> str:

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -115,6 +116,7 @@ def test_file_and_settings(tmp_path: Path) -> None:
     spec = load(Settings, path, {"pes": "16", "queue.depth": "2", "mode": "paper", "kernel": "[1, 1]"})
     assert spec == Settings(pes=16, clock=1.2e9, mode="paper", queue=Queue(depth=2), kernel=(1, 1))
     assert load(Settings, settings={"kernel": [7, 7], "pes": 8}) == Settings(kernel=(7, 7), pes=8)
+    assert load(Settings, settings={"pes": np.int64(8), "clock": np.float32(1e6)}) == Settings(pes=8, clock=1e6)
     assert load(Settings, path, {"clock": 400e6}).clock == load(Settings, path, {"clock": "400 MHz"}).clock == 4e8
     with pytest.raises(ValidationError, match="frozen"):
         spec.pes = 3
