@@ -84,9 +84,9 @@ def _stripe(
     literally(vectors)
     even = len(starts) - len(starts) % PIXELS
     for q in range(0, even, PIXELS):
-        add_products(PIXELS, vectors, x, starts[q:], offsets, first, last, weight, column, out[q:], place)
+        add_products(PIXELS, vectors, x, starts, q, offsets, first, last, weight, column, out, place)
     for q in range(even, len(starts)):
-        add_products(1, vectors, x, starts[q:], offsets, first, last, weight, column, out[q:], place)
+        add_products(1, vectors, x, starts, q, offsets, first, last, weight, column, out, place)
 
 
 @numba.njit(cache=True, nogil=True)

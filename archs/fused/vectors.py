@@ -30,25 +30,26 @@ BYTES, VECTORS = _registers()
 
 
 def _add_products(
-    typing: Any, pixels: Any, vectors: Any, x: Any, starts: Any, offsets: Any, first: Any, last: Any,
+    typing: Any, pixels: Any, vectors: Any, x: Any, starts: Any, at: Any, offsets: Any, first: Any, last: Any,
     weight: Any, column: Any, sums: Any, place: Any,
 ) -> tuple[Any, Callable[..., Any]] | None:  # fmt: skip
     """sums[p, place + m] += x[starts[p] + offsets[k]] * weight[k, column + m] for k from `first` to before `last`, in order.
 
-    p < `pixels`, m < lanes * `vectors`, both literal. All arrays are contiguous, x, weight [products, maps] and sums
-    [pixels, maps] of one type; starts and offsets are int64.
+    `pixels` of them from p = `at` on, and lanes * `vectors` of m, both literal. All arrays are contiguous, x, weight
+    [products, maps] and sums [pixels, maps] of one type; starts and offsets are int64.
     """
     if not isinstance(pixels, types.IntegerLiteral) or not isinstance(vectors, types.IntegerLiteral):
         return None
     size, kind = (pixels.literal_value, vectors.literal_value), weight.dtype
-    signature = types.void(pixels, vectors, x, starts, offsets, first, last, weight, column, sums, place)
+    signature = types.void(pixels, vectors, x, starts, at, offsets, first, last, weight, column, sums, place)
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         def array(number: int) -> Any:
             return context.make_array(signature.args[number])(context, builder, args[number])
 
-        weights, sums = (Rows(builder, array(n), args[n + 1]) for n in (7, 9))
-        _block(builder, kind, size, array(2).data, array(3).data, array(4).data, args[5], args[6], weights, sums)
+        weights, sums = Rows(builder, array(8), INDEX(0), args[9]), Rows(builder, array(10), args[4], args[11])
+        starts = builder.gep(array(3).data, [args[4]])
+        _block(builder, kind, size, array(2).data, starts, array(5).data, args[6], args[7], weights, sums)
         return context.get_dummy_value()
 
     return signature, generate
@@ -59,11 +60,11 @@ add_products: Any = intrinsic(prefer_literal=True)(_add_products)
 
 
 class Rows:
-    """Vectors of a contiguous matrix, from a column on."""
+    """Vectors of a contiguous matrix, from a row and a column on."""
 
-    def __init__(self, builder: ir.IRBuilder, array: Any, column: Any) -> None:
-        self.builder, self.data = builder, builder.gep(array.data, [column])
-        self.step = builder.extract_value(array.shape, 1)
+    def __init__(self, builder: ir.IRBuilder, array: Any, row: Any, column: Any) -> None:
+        self.builder, self.step = builder, builder.extract_value(array.shape, 1)
+        self.data = builder.gep(array.data, [builder.add(builder.mul(row, self.step), column)])
 
     def place(self, row: Any, lane: int, vector: ir.VectorType) -> Any:
         """Where the vector from `lane` on of a row is."""
