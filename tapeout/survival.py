@@ -142,6 +142,10 @@ def _accuracy(
     scores = floats[last]
     if len(labels) != len(scores) or labels.ndim != 1:
         raise InputError(f"{labels.shape} labels for {len(scores)} images", where="--labels")
+    classes = scores[0].size
+    wrong = [label for label in labels.tolist() if label not in range(classes)]
+    if wrong:
+        raise InputError(f"found {wrong[0]!r}; allowed: classes 0 to {classes - 1}", where="--labels")
     found = {"float": accuracy(ranked(network, scores), labels)}
     if last in computed.outputs:
         found["machine"] = accuracy(ranked(network, computed.outputs[last]), labels)

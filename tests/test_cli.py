@@ -234,7 +234,7 @@ def test_python_api() -> None:
     assert tapeout.run("eie", "neuraltalk-we", x).data["images"] == 2
     with pytest.raises(InputError, match=r"--input: x: found complex64; allowed: integers or floats|found complex64"):
         tapeout.run("eie", "neuraltalk-we", x.astype(np.complex64))
-    with pytest.raises(InputError, match="^--batch: found '2'; allowed: 1 or more$"):
+    with pytest.raises(InputError, match=r"^--batch: found '2'; allowed: 1 or more$"):
         tapeout.run("eie", "neuraltalk-we", batch="2")  # type: ignore[arg-type]
 
 

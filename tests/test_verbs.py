@@ -119,6 +119,9 @@ def test_labels_must_fit_the_images(tmp_path: Path) -> None:
     np.save(tmp_path / "y.npy", np.zeros(4, np.int64))
     with pytest.raises(InputError, match="labels for 3 images"):
         cli.validate("lenet-300-100", "eie", [str(tmp_path / "x.npy")], str(tmp_path / "y.npy"))
+    np.save(tmp_path / "y.npy", np.array([0, 10, 9]))
+    with pytest.raises(InputError, match=r"^--labels: found 10; allowed: classes 0 to 9$"):
+        cli.validate("lenet-300-100", "eie", [str(tmp_path / "x.npy")], str(tmp_path / "y.npy"))
 
 
 @pytest.mark.parametrize(
