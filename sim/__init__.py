@@ -2,3 +2,7 @@
 
 Nothing here knows an accelerator or a network.
 """
+
+from sim import cache
+
+cache.provide()

@@ -41,13 +41,13 @@ def test_every_reader_takes_or_refuses(
 ) -> None:
     make, share = TARGETS[name]
     monkeypatch.chdir(tmp_path)
-    before = signal.signal(signal.SIGALRM, _ring)
+    before = signal.signal(signal.SIGPROF, _ring)
     for number in range(-(-INPUTS * share // sum(share for _, share in TARGETS.values()))):
         case = make(Random(f"{name}/test/{number}"))
         _put(tmp_path, case.files)
         outcome = check(case, watch, number % 25 == 24 and name not in ("energy YAML", "folding JSON", "input .npy"))
         assert outcome in ("taken", "refused"), f"{name} test {number}: {outcome}"
-    signal.signal(signal.SIGALRM, before)
+    signal.signal(signal.SIGPROF, before)
 
 
 words = st.text(st.sampled_from("prunesharquti(){}[]=:,.\"'0123456789-+e \n\x00\u2028*&!#%@é²"), max_size=40)

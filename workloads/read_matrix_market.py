@@ -20,6 +20,9 @@ MOST_ENTRIES = 1 << 24
 """Four times the non-zeros of VGG-16's pruned fc6; as arrays they stay far below 1 GiB."""
 PIECE = 1 << 20
 SYMMETRIES = (b"general", b"symmetric", b"skew-symmetric")
+SPACE = b" \t\r\n"
+NUMERALS = SPACE + b"0123456789+-.eEnaifNAIF"
+"""All that numbers are made of; scipy's reader crashes on some bodies of other lengths."""
 KINDS = ("coordinate", "array")
 
 
@@ -29,7 +32,7 @@ def read_matrix_market(path: str | Path) -> Network:
     data = _text(path)
     rows, columns = _check_head(path, data)
     try:
-        matrix = mmread(io.BytesIO(data), spmatrix=False)
+        matrix = mmread(io.BytesIO(data + b"\n"), spmatrix=False)
     except (ValueError, OverflowError, IndexError) as error:
         raise InputError(f"not a Matrix Market file: {' '.join(str(error).split())}", where=str(path)) from None
     if isinstance(matrix, np.ndarray):
@@ -60,6 +63,12 @@ def _read(file: gzip.GzipFile | BufferedReader) -> bytes:
     return b"".join(pieces)
 
 
+def _words(body: bytes) -> int:
+    """How many words there are, with no list of them."""
+    space = np.isin(np.frombuffer(b" " + body, np.uint8), np.frombuffer(SPACE, np.uint8))
+    return int(np.count_nonzero(space[:-1] & ~space[1:]))
+
+
 def _check_head(path: Path, data: bytes) -> tuple[int, int]:
     """(rows, columns), after comparing the declared sizes with the file's length."""
     head = data[: 1 << 20].split(b"\n")
@@ -87,6 +96,10 @@ def _check_head(path: Path, data: bytes) -> tuple[int, int]:
         raise InputError(f"{rows} x {columns} values; allowed: 1 to {MAX_VALUES}", where=f"{path}:{number}")
     if entries * (4 if len(sizes) == 3 else 2) > len(data) + 4:
         raise InputError(f"{entries} entries do not fit its {len(data)} bytes", where=f"{path}:{number}")
+    body = data[sum(len(line) + 1 for line in head[:number]) :]
+    wanted = entries * (3 if len(sizes) == 3 else 1) - (entries if words[3] == b"pattern" else 0)
+    if (words[4] == b"general" or len(sizes) == 3) and (body.translate(None, NUMERALS) or _words(body) != wanted):
+        raise InputError(f"not a Matrix Market file: its body is not {wanted} numbers", where=str(path))
     if entries > MOST_ENTRIES:
         raise InputError(f"{entries} entries; allowed: {MOST_ENTRIES}", where=f"{path}:{number}")
     return rows, columns
