@@ -62,6 +62,7 @@ class Round:
 
 FC_AS_CONV = Share("", "convolutions", {}, "fully connected layers as convolutions over one position")
 IM2COL = "convolutions as one product an output pixel: each patch is loaded again as a vector"
+SEEDED = "the artifact has no weights: seeded ones of the kind this machine stores, not the numbers of the others"
 FIXED = "weights as 12-bit numbers on the fixed-point baseline of its paper: binary weights are its point"
 TAKES: dict[str, tuple[tuple[Settings, str], ...]] = {
     "yodann": (({}, ""), ({"large_kernels": "split"}, "kernels beyond 7 x 7 in pieces (large_kernels=split)")),
@@ -199,8 +200,16 @@ def _part(artifact: str, share: Share, how: Round) -> tuple[Part, set[str]]:
         how.done[key] = replace(result, plan=(), timelines=()), needed  # events of large networks are gigabytes
     result, needed = how.done[key]
     mine = ran(result)
+    drawn = SEEDED if hasattr(archs.find(share.machine.partition(":")[0]), "fill") and _unweighted(work.network) else ""
     bits = patch_bits(work.network, mine) if share.form == "products" else link_bits(work.network, mine)
-    return Part(share.machine, result, "; ".join(word for word in (share.expanded, needed) if word), bits), mine
+    said = "; ".join(word for word in (drawn, share.expanded, needed) if word)
+    return Part(share.machine, result, said, bits), mine
+
+
+def _unweighted(network: Network) -> bool:
+    """Whether weights of some layer are known by their shape alone."""
+    shapes = ((layer, layer.op.parameters(*network.sources(layer.name))) for layer in network.layers)
+    return any("weight" in needed and "weight" not in layer.params for layer, needed in shapes)
 
 
 def _first(share: Share, work: Workload, how: Round) -> tuple[Result, str]:

@@ -144,6 +144,15 @@ def test_mixed_plans_cover_every_layer_once() -> None:
     assert "fused + eie" in names and "eie, products only" in names
 
 
+def test_weights_of_the_machine_s_own_kind_are_named() -> None:
+    """A network of shapes alone: YodaNN draws binary weights for it, fused what anyone would."""
+    found = tapeout.compare("vgg16-cifar10", ["yodann:1.2V", "fused"], 1, timing_only=True)
+    for entry in (entry for entry in found.entries if entry.parts):
+        assert (contest.SEEDED in " ".join(entry.notes())) == entry.name.startswith("yodann"), entry.name
+    trained = tapeout.compare("lenet5-binary", ["yodann:1.2V"], 1, timing_only=True)
+    assert all(contest.SEEDED not in note for entry in trained.entries for note in entry.notes())
+
+
 def test_many_products_are_not_simulated_and_the_way_to_run_them_is_said() -> None:
     with pytest.raises(InputError, match=r"not run: 137,788 matrix-vector products .*--products 137788 runs them"):
         contest.form("vgg16-han2015", "products", 1)
