@@ -36,7 +36,7 @@ ONLY_IN = {
     "tarfile": {"workloads/read_bnn_pynq.py"},  # members are read into memory, never unpacked
     "socket": {"tapeout/explore/workers.py"},
     "importlib": {"archs/__init__.py", "archs/published.py", "workloads/save.py", "sim/result.py",
-                  "tapeout/explore/methods.py", "tapeout/cli.py"},  # modules of our own that were found by looking, the version, and a test for torch
+                  "tapeout/explore/methods.py", "tapeout/cli.py"},  # our own modules, the version, a test for torch
 }  # fmt: skip
 NEVER_AS_METHOD = {"extractall", "extract", "allow_pickle", "load_state_dict", "set_default_executor"}
 
