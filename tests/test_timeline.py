@@ -65,8 +65,22 @@ def test_lanes_of_a_long_run() -> None:
     design = Design("lanes")
     design.add(Stage("a", Repeat.of([[1, 2], [2, 1]], 400), 800, lanes=2))
     line = simulate(design)
+    assert line.period == (3, 1) and len(line.times.starts["a"]) < 20
     assert line.cycles == 1200 and list(line.shares("a")) == [0, 2400, 0, 0]
     assert line.start("a", 799).tolist() == [1198, 1199] and line.release("a", 500).tolist() == [751, 752]
+
+
+def test_lanes_behind_a_queue_that_fills() -> None:
+    """a feeds two lanes a token a cycle until their queue of 4 is full; then all go at the slower lane's 3 cycles."""
+    design = Design("filled")
+    design.add(Stage("a", Repeat.of([1], 500), 500))
+    design.add(Stage("b", Repeat.of([[2, 3]], 500), 500, lanes=2))
+    design.connect("a", "b", Fifo("ab", 4, Repeat.of([1], 500), Repeat.of([1], 500), latency=0))
+    line = simulate(design)
+    assert line.period == (3, 1) and len(line.times.starts["a"]) < 100
+    assert [line.start("b", n)[1] for n in (0, 1, 250, 499)] == [1, 4, 751, 1498] and line.cycles == 1501
+    assert [line.release("a", n) for n in (0, 4, 5, 6, 7, 499)] == [1, 5, 6, 7, 10, 1486]
+    assert list(line.shares("b")) == [1 + 1501 - 1000 - 13, 2500, 0, 13]  # lane 0 ends at 1488
 
 
 def test_occupancy_counts_all_copies() -> None:
