@@ -130,7 +130,7 @@ def compute(spec: EieSpec, network: Network, inputs: Mapping[str, Array]) -> Com
     """All numbers through the encoded streams; 16-bit results of linear layers, as integers with their scale."""
     network, whole = lowered(spec, network), network
     matrices = encode(spec, network)
-    scales, _ = calibrate(spec, network, inputs)
+    scales, values = calibrate(spec, network, inputs)
     saturated: Counter[str] = Counter()
 
     def product(matrix: Matrix, scale: Scales, x: Array) -> Array:
@@ -138,7 +138,7 @@ def compute(spec: EieSpec, network: Network, inputs: Mapping[str, Array]) -> Com
         saturated[matrix.name] += clipped
         return out
 
-    outputs, units, activations, clipped = _walk(network, matrices, scales, inputs, product)
+    outputs, units, activations, clipped = _walk(network, matrices, scales, values, product)
     notes = tuple(
         f"{name}: more than {2**spec.weight_bits - 1} distinct weights; clustered to share values"
         for name, matrix in matrices.items()
@@ -159,8 +159,8 @@ def compute(spec: EieSpec, network: Network, inputs: Mapping[str, Array]) -> Com
 def reference(spec: EieSpec, network: Network, inputs: Mapping[str, Array]) -> dict[str, Array]:
     """The same numbers from the plain integers."""
     network = lowered(spec, network)
-    scales, _ = calibrate(spec, network, inputs)
-    return _walk(network, encode(spec, network), scales, inputs, oracle.linear)[0]
+    scales, values = calibrate(spec, network, inputs)
+    return _walk(network, encode(spec, network), scales, values, oracle.linear)[0]
 
 
 def values(spec: EieSpec, network: Network, inputs: Mapping[str, Array]) -> tuple[Behaviour, ...]:
@@ -238,15 +238,17 @@ def _distribution(plan: Plan, timelines: tuple[Timeline, ...]) -> dict[str, Any]
 
 
 def _walk(
-    network: Network, matrices: Mapping[str, Matrix], scales: Mapping[str, Scales], inputs: Mapping[str, Array],
+    network: Network, matrices: Mapping[str, Matrix], scales: Mapping[str, Scales], values: Mapping[str, Array],
     product: Product,
 ) -> tuple[dict[str, Array], dict[str, float], dict[str, Array], int]:  # fmt: skip
     """Every layer's output, what its numbers are worth, every linear layer's 16-bit input, and inputs clipped.
 
-    Integers pass through ReLU and changes of shape as they are; any other layer works on real values.
+    Integers pass through ReLU and changes of shape as they are; any other layer works on real values. What comes before
+    the first linear layer is in `values`, as calibration computed it.
     """
     whole: dict[str, tuple[Array, int]] = {}
-    real = {name: execute.check_input(network, name, inputs) for name in network.inputs}
+    real = {name: values[name] for name in network.inputs}
+    before = set(network.inputs)
     outputs, units, activations, clipped = {}, {}, {}, 0
     for layer in network.layers:
         source = layer.inputs[0]
@@ -260,6 +262,9 @@ def _walk(
             activations[layer.name] = x
             flat = product(matrices[layer.name], scale, _vectors(x))
             whole[layer.name] = flat.reshape(*x.shape[:-1], -1), scale.result
+        elif before.issuperset(layer.inputs):
+            real[layer.name] = values[layer.name]
+            before.add(layer.name)
         elif isinstance(layer.op, EXACT) and source in whole:
             whole[layer.name] = execute.forward(layer.op, layer.params, [whole[source][0]]), whole[source][1]
         else:
