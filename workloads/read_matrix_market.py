@@ -63,6 +63,12 @@ def _read(file: gzip.GzipFile | BufferedReader) -> bytes:
     return b"".join(pieces)
 
 
+def _stored(symmetry: bytes, rows: int, columns: int) -> int:
+    """Numbers that an array of this symmetry is written with."""
+    whole = {b"symmetric": rows * (rows + 1) // 2, b"skew-symmetric": rows * (rows - 1) // 2}
+    return whole.get(symmetry, rows * columns)
+
+
 def _words(body: bytes) -> int:
     """How many words there are, with no list of them."""
     space = np.isin(np.frombuffer(b" " + body, np.uint8), np.frombuffer(SPACE, np.uint8))
@@ -97,8 +103,8 @@ def _check_head(path: Path, data: bytes) -> tuple[int, int]:
     if entries * (4 if len(sizes) == 3 else 2) > len(data) + 4:
         raise InputError(f"{entries} entries do not fit its {len(data)} bytes", where=f"{path}:{number}")
     body = data[sum(len(line) + 1 for line in head[:number]) :]
-    wanted = entries * (3 if len(sizes) == 3 else 1) - (entries if words[3] == b"pattern" else 0)
-    if (words[4] == b"general" or len(sizes) == 3) and (body.translate(None, NUMERALS) or _words(body) != wanted):
+    wanted = entries * (3 if words[3] != b"pattern" else 2) if len(sizes) == 3 else _stored(words[4], rows, columns)
+    if body.translate(None, NUMERALS) or _words(body) != wanted:
         raise InputError(f"not a Matrix Market file: its body is not {wanted} numbers", where=str(path))
     if entries > MOST_ENTRIES:
         raise InputError(f"{entries} entries; allowed: {MOST_ENTRIES}", where=f"{path}:{number}")

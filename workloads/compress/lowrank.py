@@ -9,7 +9,7 @@ from pydantic import Field
 from sim.config import Spec
 from sim.errors import InputError
 from workloads.formats.factors import Factors
-from workloads.tensor import Array, Encoded, Shape
+from workloads.tensor import MAX_VALUES, Array, Encoded, Shape
 
 Rank = Annotated[int, Field(ge=1)]
 
@@ -87,6 +87,8 @@ def tensor_train(weight: Array, settings: Lowrank, rng: np.random.Generator) -> 
     """Cores (r, m, n, r') of the matrix seen as modes (m_1 n_1) .. (m_d n_d), by successive SVDs (Oseledets 2011)."""
     matrix = weight.reshape(len(weight), -1)
     rows, columns = _modes(settings, matrix.shape)
+    if prod(rows) * prod(columns) > MAX_VALUES:
+        raise InputError(f"modes {rows} and {columns} make more than {MAX_VALUES} values")
     padded = np.zeros((prod(rows), prod(columns)))
     padded[: matrix.shape[0], : matrix.shape[1]] = matrix
     count = len(rows)
