@@ -163,8 +163,8 @@ def test_prices_of_ones_own(tmp_path: Path) -> None:
     """`energy` is a setting in a study as in `tapeout run`, also where the accelerator has no such setting of its own."""
     table = tmp_path / "mine.yaml"
     table.write_text("actions: {io.pixels: {energy: {low: 98 nJ, nominal: 99 nJ, high: 100 nJ}, source: measured}}\n")
-    dear = Point("yodann", "lenet5", (("energy", str(table)), ("boundary", "chip")))
-    cheap = Point("yodann", "lenet5", (("boundary", "chip"),))
+    dear = Point("yodann", "lenet5", (("energy", str(table)), ("boundary", "system")))
+    cheap = Point("yodann", "lenet5", (("boundary", "system"),))
     row = evaluate(dear)
     assert row["status"] == DONE, row["why"]
     assert (
