@@ -178,3 +178,18 @@ def test_zeros_around_one_bit_activations_are_refused_by_layer() -> None:
     assert finn.build(spec, network, images)  # timing needs no values
     with pytest.raises(InputError, match=r"^b: one-bit activations are -1 and \+1, a padding of zeros is neither"):
         finn.compute(spec, network, images)
+
+
+def test_sums_wider_than_their_stream_are_refused_by_layer() -> None:
+    """Without thresholds between them the second layer's inputs are raw sums: 120 times 300 columns needs 17 bits."""
+    layers = [
+        Layer("a", Linear(2, bias=False), ("x",), {"weight": np.ones((2, 300), np.int8)}, bits={"weight": 1}),
+        Layer("b", Linear(2, bias=False), ("a",), {"weight": np.ones((2, 2), np.int8)}, bits={"weight": 1}),
+    ]
+    network, spec = Network("n", {"x": (300,)}, layers), FinnSpec.model_validate({"fold": {"target_fps": 1000.0}})
+    small, large = (np.full((1, 300), value, np.uint8) for value in (100, 120))
+    assert (
+        finn.compute(spec, network, {"x": small}).outputs["b"] == finn.reference(spec, network, {"x": small})["b"]
+    ).all()
+    with pytest.raises(InputError, match=r"^b: its inputs are sums beyond 16 bits; allowed: thresholds between"):
+        finn.compute(spec, network, {"x": large})

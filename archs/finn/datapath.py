@@ -25,6 +25,9 @@ from workloads.tensor import Array, decode
 
 CHUNK_BYTES = 64 << 20
 
+RAW_BITS = 16
+"""Width of a sum that no threshold shortens."""
+
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Loaded:
@@ -171,6 +174,10 @@ def windows(unit: Matrix, values: Array) -> Array:
 def vectors(memory: Loaded, values: Array) -> tuple[Words, ...]:
     """The packed bit planes of all input vectors. Where a pixel fills whole words, windows are gathered word by word."""
     unit, fold = memory.unit, memory.fold
+    if unit.incoming.bits >= RAW_BITS and np.abs(values).max(initial=0) >= 1 << (RAW_BITS - 1):
+        raise InputError(
+            f"its inputs are sums beyond {RAW_BITS} bits; allowed: thresholds between the layers", setting=unit.name
+        )
     channels = unit.source[0]
     if not unit.slides or channels % 64 or any(_op(unit).padding) or fold.mw != unit.columns:
         return planes(windows(unit, values), unit.incoming, fold.mw)
