@@ -37,7 +37,8 @@ drawn tensors: they are as large as was asked for.
 
 ## Found and mended
 
-Every one is a test now, in `tests/test_fuzz.py` or beside the reader's own tests.
+The reader's mistakes are mended at their cause; most cases are kept in `tests/test_fuzz.py`. Without a test of their own are
+the bandwidth, the density of a study, the block and mode sizes, and the panic.
 
 {found}
 
