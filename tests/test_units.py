@@ -1,5 +1,7 @@
 """Do quantities mean what they say, to the last bit?"""
 
+from decimal import Decimal
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -66,3 +68,23 @@ def test_shown_quantities_read_back(value: float, unit: str) -> None:
 
 def test_every_unit_offers_itself() -> None:
     assert scales("B")["B"] == 1 and scales("J/bit")["pJ/bit"] == scales("J")["pJ"]
+
+
+def test_every_prefix_is_worth_what_it_says() -> None:
+    """Spelt out, so that no power of ten can slip."""
+    si = {
+        "f": "1e-15",
+        "p": "1e-12",
+        "n": "1e-9",
+        "u": "1e-6",
+        "m": "1e-3",
+        "": "1",
+        "k": "1e3",
+        "M": "1e6",
+        "G": "1e9",
+    }
+    large = {"": "1", "k": "1e3", "M": "1e6", "G": "1e9", "T": "1e12"}
+    area = {"n": "1e-18", "u": "1e-12", "m": "1e-6", "c": "1e-4", "": "1"}
+    binary = {"Ki": "1024", "Mi": "1048576", "Gi": "1073741824"}
+    for unit, table in (("J", si | {"T": "1e12"}), ("Hz", large), ("m2", area), ("B", large | binary)):
+        assert scales(unit) == {prefix + unit: Decimal(worth) for prefix, worth in table.items()}
