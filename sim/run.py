@@ -101,7 +101,7 @@ def execute(
     plan, timelines = timed.plan, timed.timelines
     if request.check:
         small = computed is not None and computed.counts is not None and hasattr(arch, "values")
-        behaviours: Sequence[Behaviour | None] = arch.values(spec, network, seen) if small else (None,) * len(plan)
+        behaviours: Sequence[Behaviour | None] = arch.values(spec, network, inputs) if small else (None,) * len(plan)
         with _timed(walls, "check"):
             _check_times(plan, timelines, behaviours, request.engine, progress)
         checks = {

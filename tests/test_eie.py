@@ -261,3 +261,23 @@ def test_what_the_host_does_is_listed():
     assert [layer["name"] for layer in result.layers] == ["up", "pool", "fc"]
     assert result.layers[0]["skipped"] == "convtranspose is not a matrix-vector product"
     assert result.data["equivalence"]["exact"]
+
+
+def test_activations_given_for_a_layer_are_those_that_enter_it():
+    """A published density of activations counts in a whole run as it does in timing alone."""
+    rng = np.random.default_rng(4)
+    net = network(rng, [40, 30, 20])
+    inputs = {"x": generate.activations(rng, (40,), 0.5), "fc1": generate.activations(rng, (30,), 0.1)}
+    spec = eie.SPEC(pes=4)
+    computed = eie.compute(spec, net, inputs)
+    assert np.array_equal(computed.activations["fc1"] != 0, inputs["fc1"] != 0)
+    assert np.array_equal(computed.outputs["fc1"], eie.reference(spec, net, inputs)["fc1"])
+    known = {**inputs, "fc0": inputs["x"]}
+    assert [simulate(phase.design).cycles for phase in eie.build(spec, net, known)] == [
+        simulate(phase.design).cycles for phase in eie.build(spec, net, {**inputs, **computed.activations})
+    ]
+    names = ["alexnet-deep-compression", "lenet-300-100-deep-compression"]
+    for name in names:
+        whole, timed = run("eie", name), run("eie", name, timing_only=True)
+        assert whole.total["cycles"] == timed.total["cycles"]
+        assert whole.data["equivalence"]["exact"]

@@ -14,7 +14,7 @@ import numpy as np
 
 from archs.eie import capacity, datapath, flow, model, oracle
 from archs.eie import needs as least
-from archs.eie.program import EXACT, Matrix, Scales, calibrate, encode, fixed, lowered
+from archs.eie.program import EXACT, Matrix, Scales, calibrate, encode, fixed, given, integers, lowered
 from archs.eie.spec import EieSpec
 from sim.energy import EnergyTable
 from sim.errors import InputError
@@ -90,11 +90,10 @@ def build(spec: EieSpec, network: Network, inputs: Mapping[str, Array]) -> Plan:
     network, whole = lowered(spec, network), network
     matrices = encode(spec, network)
     capacity.check(spec, network, matrices)
-    if not all(name in inputs for name in matrices):
-        inputs = compute(spec, whole, inputs).activations
-    _check_size(spec, matrices, inputs)
+    seen = _seen(network, matrices, inputs) or compute(spec, whole, inputs).activations
+    _check_size(spec, matrices, seen)
     images = len(next(iter(inputs.values()))) if matrices else 0
-    vectors = {name: _vectors(inputs[name]) for name in matrices}
+    vectors = {name: _vectors(seen[name]) for name in matrices}
     phases: list[Phase] = []
     for image in range(images):
         for name, matrix in matrices.items():
@@ -106,6 +105,13 @@ def build(spec: EieSpec, network: Network, inputs: Mapping[str, Array]) -> Plan:
                 kind = whole.layer(owner).op.kind
                 phases.append(model.layer_phase(spec, matrix, vector, macs, (owner, kind), image, reload))
     return tuple(phases)
+
+
+def _seen(network: Network, matrices: Mapping[str, Matrix], inputs: Mapping[str, Array]) -> dict[str, Array]:
+    """The 16-bit activations that enter every matrix, where all of them are given; else none."""
+    found = {name: given(network, inputs, name) for name in matrices}
+    known = {name: integers(array) for name, array in found.items() if array is not None}
+    return known if len(known) == len(found) else {}
 
 
 def _owner(network: Network, name: str) -> str:
@@ -138,7 +144,7 @@ def compute(spec: EieSpec, network: Network, inputs: Mapping[str, Array]) -> Com
         saturated[matrix.name] += clipped
         return out
 
-    outputs, units, activations, clipped = _walk(network, matrices, scales, values, product)
+    outputs, units, activations, clipped = _walk(network, matrices, scales, values, inputs, product)
     notes = tuple(
         f"{name}: more than {2**spec.weight_bits - 1} distinct weights; clustered to share values"
         for name, matrix in matrices.items()
@@ -160,7 +166,7 @@ def reference(spec: EieSpec, network: Network, inputs: Mapping[str, Array]) -> d
     """The same numbers from the plain integers."""
     network = lowered(spec, network)
     scales, values = calibrate(spec, network, inputs)
-    return _walk(network, encode(spec, network), scales, values, oracle.linear)[0]
+    return _walk(network, encode(spec, network), scales, values, inputs, oracle.linear)[0]
 
 
 def values(spec: EieSpec, network: Network, inputs: Mapping[str, Array]) -> tuple[Behaviour, ...]:
@@ -188,9 +194,10 @@ def needs(spec: EieSpec, network: Network, inputs: Mapping[str, Array]) -> dict[
     """Useful MACs and the least reads of every layer, where all their inputs are known, as `build` asks too."""
     network, whole = lowered(spec, network), network
     matrices = encode(spec, network)
-    if not all(name in inputs for name in matrices):
+    seen = _seen(network, matrices, inputs)
+    if not seen:
         return {}
-    found = least.needs(spec, matrices, {name: _vectors(inputs[name]) for name in matrices})
+    found = least.needs(spec, matrices, {name: _vectors(array) for name, array in seen.items()})
     parts: dict[str, list[Needs]] = {}
     for name, need in found.items():
         parts.setdefault(_owner(whole, name), []).append(need)
@@ -239,7 +246,7 @@ def _distribution(plan: Plan, timelines: tuple[Timeline, ...]) -> dict[str, Any]
 
 def _walk(
     network: Network, matrices: Mapping[str, Matrix], scales: Mapping[str, Scales], values: Mapping[str, Array],
-    product: Product,
+    inputs: Mapping[str, Array], product: Product,
 ) -> tuple[dict[str, Array], dict[str, float], dict[str, Array], int]:  # fmt: skip
     """Every layer's output, what its numbers are worth, every linear layer's 16-bit input, and inputs clipped.
 
@@ -253,8 +260,10 @@ def _walk(
     for layer in network.layers:
         source = layer.inputs[0]
         if isinstance(layer.op, Linear):
-            scale = scales[layer.name]
-            if source in whole and whole[source][1] == scale.activation:
+            scale, instead = scales[layer.name], given(network, inputs, layer.name)
+            if instead is not None and instead.dtype.kind not in "iu":
+                x = integers(instead)
+            elif source in whole and whole[source][1] == scale.activation:
                 x = whole[source][0]
             else:
                 x, more = fixed(real[source], scale.activation)

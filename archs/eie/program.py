@@ -147,13 +147,25 @@ def _matrix(spec: EieSpec, layer: Layer, sparse: Sparse, exact: bool) -> Matrix:
     return Matrix(layer.name, sparse, csc, bias, values, length, fillers, pointers, exact)
 
 
+def given(network: Network, inputs: Mapping[str, Array], name: str) -> Array | None:
+    """Activations given for linear layer `name`, real or as 16-bit integers; None where none of its shape are."""
+    array = inputs.get(name)
+    return array if array is not None and array.shape[1:] == network.sources(name)[0] else None
+
+
+def integers(array: Array) -> Array:
+    """Activations as the 16-bit integers that a machine meets; those that are integers already are its own."""
+    return array if array.dtype.kind in "iu" else fixed(array, _fraction(array, MOST))[0]
+
+
 def calibrate(
     spec: EieSpec, network: Network, inputs: Mapping[str, Array]
 ) -> tuple[dict[str, Scales], dict[str, Array]]:
     """Scales that hold the real-valued activations and results of `inputs`, and every layer's real-valued output.
 
     An activation gets all 16 bits; a result one spare bit for its partial sums. A layer fed by another linear layer
-    through ReLU and changes of shape alone takes its results as they are.
+    through ReLU and changes of shape alone takes its results as they are. Real activations given for a layer are taken
+    instead of what the layers before it put out.
     """
     shared = _share(network, (1 << spec.weight_bits) - 1)
     values = {name: execute.check_input(network, name, inputs) for name in network.inputs}
@@ -164,8 +176,12 @@ def calibrate(
         if isinstance(layer.op, Linear):
             sparse = shared[layer.name][0]
             bias = layer.array("bias").astype(np.float64) if "bias" in layer.params else np.zeros(0)
-            values[layer.name] = _real(sparse, bias, sources[0])
-            activation = results.get(layer.inputs[0], _fraction(sources[0], MOST))
+            x = given(network, inputs, layer.name)
+            if x is None or x.dtype.kind in "iu":
+                x, activation = sources[0], results.get(layer.inputs[0], _fraction(sources[0], MOST))
+            else:
+                activation = _fraction(x, MOST)
+            values[layer.name] = _real(sparse, bias, x)
             scales[layer.name] = _scales(activation, sparse.codebook, bias, values[layer.name])
             results[layer.name] = scales[layer.name].result
         else:
