@@ -59,7 +59,10 @@ def _distance(found: Array, wanted: Array) -> float:
 
 
 def _sqnr_db(computed: Computed, floats: Mapping[str, Array]) -> float | None:
-    """Signal to quantisation noise of the last layer both have; None where there is none, no scale, or no noise."""
+    """Signal to quantisation noise of the last layer both have; None where there is none, no scale, or no noise.
+
+    To a hundredth: the last digits of a float sum depend on the number of threads.
+    """
     layer = next(
         (name for name in reversed(list(floats)) if name in computed.outputs and name in computed.scales), None
     )
@@ -68,7 +71,7 @@ def _sqnr_db(computed: Computed, floats: Mapping[str, Array]) -> float | None:
     wanted = floats[layer].astype(np.float64)
     noise = float(np.sum((computed.outputs[layer] * computed.scales[layer] - wanted) ** 2))
     signal = float(np.sum(wanted**2))
-    return 10 * log10(signal / noise) if signal > 0 and noise > 0 else None
+    return round(10 * log10(signal / noise), 2) if signal > 0 and noise > 0 else None
 
 
 def accuracy(scores: Array, labels: Array) -> dict[str, Any]:

@@ -164,8 +164,8 @@ def digest(arrays: Mapping[str, Array]) -> str:
 
 
 def _floats(network: Network, arrays: Mapping[str, Array], names: Set[str] | None) -> dict[str, Array] | None:
-    """Every layer (of `names`) in floating point; None where it would take too long, or where activations between layers
-    are given."""
+    """Every layer (of `names`) in double precision; None where it would take too long, or where activations between
+    layers are given."""
     if set(arrays) - set(network.inputs):
         return None
     images = len(next(iter(arrays.values())))
@@ -173,7 +173,8 @@ def _floats(network: Network, arrays: Mapping[str, Array], names: Set[str] | Non
     if macs > FLOAT_MACS:
         return None
     layers = [layer for layer in network.layers if names is None or layer.name in names]
-    return forward(Network(network.name, network.inputs, layers), arrays)
+    wide = {name: array.astype(np.float64) if array.dtype.kind == "f" else array for name, array in arrays.items()}
+    return forward(Network(network.name, network.inputs, layers), wide)
 
 
 def _host() -> dict[str, str]:

@@ -272,7 +272,7 @@ def test_equivalence() -> None:
 def test_fidelity() -> None:
     computed = Computed({"a": np.array([[10, 20]])}, {"a": 0.1})
     noisy = judge(computed, {}, {"a": np.array([[1.0, 2.1]])})
-    assert noisy.sqnr_db == pytest.approx(10 * np.log10((1 + 2.1**2) / 0.01))
+    assert noisy.sqnr_db == round(10 * np.log10((1 + 2.1**2) / 0.01), 2)
     assert judge(computed, {}, {"a": np.array([[1.0, 2.0]])}).sqnr_db is None
     assert judge(computed, {}, {"other": np.array([[1.0, 2.0]])}).sqnr_db is None
 
