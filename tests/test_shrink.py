@@ -79,8 +79,8 @@ def test_the_smaller_network_computes_the_same(
     assert np.allclose(before, after, rtol=1e-4, atol=1e-4 * max(1.0, float(np.abs(before).max())))
     sizes = [sum(n.macs(layer.name) for layer in n.layers) for n in (network, small)]
     assert sizes[1] <= sizes[0]
-    again, _ = shrink(small, Shrink())
-    assert again.shapes == small.shapes
+    again, _ = shrink(small, Shrink())  # may go on where a layer that nothing needs had to keep a unit
+    assert sum(again.macs(layer.name) for layer in again.layers) <= sizes[1]
 
 
 def chain(padding: tuple[int, ...] = SAME) -> Network:

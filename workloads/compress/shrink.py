@@ -106,7 +106,10 @@ def _of_each(network: Network, layer: Layer, inputs: list[Array]) -> Array:
 
 
 def needed(network: Network, constant: Mapping[str, Array]) -> dict[str, Array]:
-    """Per tensor and unit whether it must stay: the least set that contains all outputs and what they read."""
+    """Per tensor and unit whether it must stay: all outputs and what they read.
+
+    A tensor that nothing reads keeps its first unit, since none can be empty, and what that one reads.
+    """
     kept = {name: np.full(shape[0], name in network.inputs) for name, shape in network.shapes.items()}
     for name in network.outputs:
         kept[name][:] = True
