@@ -6,9 +6,8 @@ Saturation depends on order: `kernel.finish` proves for each sum that none can h
 """
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial, reduce
+from functools import reduce
 from itertools import pairwise
 from math import prod
 
@@ -21,10 +20,8 @@ from archs.yodann.kernel import finish, magnitudes
 from workloads.network import Array
 
 BAND_BYTES = 64 * 2**20
-SUM_BYTES = 16 * 2**20
+SUM_BYTES = 8 * 2**20
 PARTS = 4
-THREADED = 2**16
-"""Outputs of a layer from which two threads share the end of each block."""
 
 
 def convolve(cut: Cut, filters: Filters, pixels: Array) -> tuple[Array, int]:
@@ -35,20 +32,17 @@ def convolve(cut: Cut, filters: Filters, pixels: Array) -> tuple[Array, int]:
     total = np.zeros((cut.outputs, *cut.out), np.int32)
     limited = 0
     dtype = np.float32 if filters.shift == 0 else np.float64
-    with ThreadPoolExecutor(2) as threads:
-        for number, each in enumerate(cut.passes):
-            window = _window(each, pixels.astype(dtype, copy=False))
-            weight = _part(each, filters.weight).astype(dtype, copy=False)
-            for group in range(cut.groups):
-                ins, outs = (_range(size, cut.groups, group) for size in (cut.inputs, cut.outputs))
-                chosen = Filters(weight[outs], filters.alpha[outs], filters.beta[outs], filters.shift, True)
-                limited += _group(cut, each, chosen, window[ins], total[outs], number == 0, threads)
+    for number, each in enumerate(cut.passes):
+        window = _window(each, pixels.astype(dtype, copy=False))
+        weight = _part(each, filters.weight).astype(dtype, copy=False)
+        for group in range(cut.groups):
+            ins, outs = (_range(size, cut.groups, group) for size in (cut.inputs, cut.outputs))
+            chosen = Filters(weight[outs], filters.alpha[outs], filters.beta[outs], filters.shift, True)
+            limited += _group(cut, each, chosen, window[ins], total[outs], number == 0)
     return total, limited
 
 
-def _group(
-    cut: Cut, each: Pass, filters: Filters, image: Array, total: Array, bias: bool, threads: ThreadPoolExecutor
-) -> int:
+def _group(cut: Cut, each: Pass, filters: Filters, image: Array, total: Array, bias: bool) -> int:
     """One pass of one group: add to `total` (co, height, width); returns saturations and clamps."""
     limited = 0
     taps = each.part.height * each.part.width
@@ -56,8 +50,6 @@ def _group(
     blocks = _blocks(cut, each, filters, image)
     silent = np.zeros_like(filters.beta)
     room = np.empty(max(SUM_BYTES // image.itemsize, PARTS * len(total)), image.dtype)
-    middle = len(total) // 2
-    halves = ((0, middle), (middle, len(total))) if total.size > THREADED else ((0, len(total)),)
     for rows, columns in _columns(cut, each, image):
         part = np.ascontiguousarray(total[:, rows]).reshape(len(total), -1)
         for number, block in enumerate(blocks):
@@ -66,23 +58,22 @@ def _group(
             span = max(1, SUM_BYTES // (len(block.ends) * len(total) * held.itemsize))
             for start in range(0, held.shape[1], span):
                 sums = block.sums(held[:, start : start + span], taps, room)
-                task = partial(
-                    finish,
-                    sums,
-                    reach,
-                    block.weight,
-                    held,
-                    start,
-                    taps,
-                    filters.alpha,
-                    beta,
-                    filters.shift,
-                    wrap,
-                    clamp,
-                    part,
+                limited += sum(
+                    finish(
+                        sums,
+                        reach,
+                        block.weight,
+                        held,
+                        start,
+                        taps,
+                        filters.alpha,
+                        beta,
+                        filters.shift,
+                        wrap,
+                        clamp,
+                        part,
+                    )
                 )
-                spread = threads.map if len(halves) > 1 else map
-                limited += sum(sum(limits) for limits in spread(task, halves))
         if not np.may_share_memory(part, total):  # a copy of some rows
             total[:, rows] = part.reshape(len(total), -1, total.shape[2])
     return limited

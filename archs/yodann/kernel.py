@@ -1,5 +1,7 @@
 """The compiled end of a block: channel sums to Q2.9 partial images, added up as the host does."""
 
+from typing import Any
+
 import numba as nb
 import numpy as np
 
@@ -23,11 +25,8 @@ def finish(
     wrap: bool,
     clamp_host: bool,
     total: Array,
-    outputs: tuple[int, int],
 ) -> tuple[int, int]:
     """Scale, truncate and clamp channel sums of m pixels, and add them to those from `start` on of `total` int32 [co, n].
-
-    Only for outputs `outputs[0]` to `outputs[1]`, so that threads can share the work.
 
     `sums` [parts, co, m] are exact sums of consecutive channels, without any saturation on the way; `reach` [parts, 1 or
     co, n] are the sums of |terms|, int32 or, where sums need it, int64. Within a part the positive terms add up to
@@ -35,47 +34,51 @@ def finish(
     two beyond the parts before. Only where that leaves Q7.9 are sums taken again in order, channel by channel, from
     `weight` [co, channels * taps] and `columns` [channels * taps, n]. Returns (summer saturations, output clamps).
     """
-    saturated, clamped = 0, 0
+    saturated, clamped, pixels = 0, 0, np.uint64(sums.shape[2])
+    flat, reached, put = sums.reshape(-1), reach.reshape(-1), total.reshape(-1)
     # the scaled sum needs 29 bits: int32 holds it, and all loops but one become vector code
     held = np.empty(STRETCH, np.int32)
     base = np.empty(STRETCH, reach.dtype)
     most = reach.dtype.type(2 * ((1 << (16 + shift)) - 1))
-    for o in range(outputs[0], outputs[1]):
+    for o in range(len(total)):
         row = o if reach.shape[1] > 1 else 0
         factor, offset = np.int32(alpha[o]), np.int32(beta[o]) << np.int32(9)
         for first in range(start, start + sums.shape[2], STRETCH):
-            last = min(first + STRETCH, start + sums.shape[2])
-            h, b = held[: last - first], base[: last - first]
+            count: Any = np.uint64(min(STRETCH, start + sums.shape[2] - first))
             beyond = reach.dtype.type(0)
-            b[:] = 0
+            for p in range(count):
+                base[p] = 0
             for g in range(len(sums)):
-                beyond += _add(sums[g, o, first - start : last - start], reach[g, row, first:last], most, b)
+                mine: Any = np.uint64(g * len(total) + o) * pixels + np.uint64(first - start)
+                theirs: Any = np.uint64((g * reach.shape[1] + row) * total.shape[1] + first)
+                beyond += _add(flat, mine, reached, theirs, most, base, count)
             if wrap:
-                _wrap(b, shift, h)
+                _wrap(base, shift, held, count)
             elif beyond > 0:
-                saturated += _ordered(weight[o], columns, first, taps, shift, h)
+                saturated += _ordered(weight[o], columns, first, taps, shift, held[:count])
             else:
-                for p in range(len(h)):
-                    h[p] = np.int32(b[p] >> shift)
-            clamped += _scale(h, factor, offset, clamp_host, total[o, first:last])
+                for p in range(count):
+                    held[p] = np.int32(base[p] >> shift)
+            at: Any = np.uint64(o * total.shape[1] + first)
+            clamped += _scale(held, factor, offset, clamp_host, put, at, count)
     return saturated, clamped
 
 
-@nb.njit(cache=True)
-def _add(sums: Array, reach: Array, most: np.int64, base: Array) -> np.int64:
+@nb.njit(cache=True, inline="always")
+def _add(sums: Array, mine: int, reach: Array, reached: int, most: Any, base: Array, count: int) -> Any:
     """Add a part to `base`; at how many pixels a prefix may go beyond `most` / 2."""
     beyond = base.dtype.type(0)
-    for p in range(len(base)):
-        part = base.dtype.type(sums[p])
-        beyond += base.dtype.type(abs(base[p] + base[p] + part) + reach[p] > most)
+    for p in range(count):
+        part = base.dtype.type(sums[mine + p])
+        beyond += base.dtype.type(abs(base[p] + base[p] + part) + reach[reached + p] > most)
         base[p] += part
-    return beyond  # type: ignore[no-any-return]
+    return beyond
 
 
 @nb.njit(cache=True)
-def _wrap(sums: Array, shift: int, held: Array) -> None:
+def _wrap(sums: Array, shift: int, held: Array, count: int) -> None:
     one = np.int64(1) << (16 + shift)
-    for p in range(len(sums)):
+    for p in range(count):
         held[p] = np.int32((((np.int64(sums[p]) + one) & (2 * one - 1)) - one) >> shift)
 
 
@@ -99,18 +102,18 @@ def _ordered(weight: Array, columns: Array, start: int, taps: int, shift: int, h
     return int(saturated)
 
 
-@nb.njit(cache=True)
-def _scale(held: Array, alpha: np.int32, beta: np.int32, clamp_host: bool, total: Array) -> int:
+@nb.njit(cache=True, inline="always")
+def _scale(held: Array, alpha: Any, beta: Any, clamp_host: bool, total: Array, at: int, count: int) -> int:
     """alpha * sum + beta, floor, clamp, add; returns clamps."""
     clamped = np.int32(0)
-    for p in range(len(held)):
+    for p in range(count):
         y = (held[p] * alpha + beta) >> np.int32(9)
         z = min(max(y, np.int32(-2048)), np.int32(2047))
         clamped += np.int32(y != z)
-        total[p] += z
+        total[at + p] += z
     if clamp_host:
-        for p in range(len(held)):
-            total[p] = min(max(total[p], np.int32(-2048)), np.int32(2047))
+        for p in range(count):
+            total[at + p] = min(max(total[at + p], np.int32(-2048)), np.int32(2047))
     return int(clamped)
 
 
