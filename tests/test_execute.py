@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from workloads import ops
-from workloads.execute import execute, forward
+from workloads.execute import execute, forward, matmul
 from workloads.network import Layer, Network
 from workloads.tensor import Array
 
@@ -127,3 +127,14 @@ def test_a_network_runs_in_order_and_names_what_it_lacks() -> None:
     assert out["sum"].tolist() == [[4, -4], [-5, 20]]
     with pytest.raises(Exception, match=r"shape \(1, 3\) does not fit"):
         execute(net, {"x": np.zeros((1, 3))})
+
+
+def test_products_of_mixed_types_are_the_same_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(size=(3, 40)), rng.normal(size=(40, 17)).astype(np.float32)
+    whole = a @ b
+    monkeypatch.setattr("workloads.execute.PIECE", 100)
+    for left, right in ((a, b), (a[:, None], b), (a.astype(np.float32), b.astype(np.float64))):
+        product = matmul(left, right)
+        assert product.dtype == np.float64
+        assert np.allclose(product.reshape(3, 17), whole, rtol=1e-6)

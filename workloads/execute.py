@@ -18,6 +18,7 @@ from workloads.network import Network
 from workloads.tensor import Array, Tensor, decode
 
 COLUMN_BYTES = 64 << 20
+PIECE = 1 << 20  # numbers that are converted at a time
 """Images of a convolution are unrolled in bands of rows of about this size."""
 
 
@@ -205,9 +206,15 @@ def sigmoid(x: Array) -> Array:
 
 
 def matmul(a: Array, b: Array) -> Array:
-    """a @ b. Integers go through float64 BLAS where its 53 bits hold every partial sum, so they stay exact."""
+    """a @ b. Integers go through float64 BLAS where its 53 bits hold every partial sum, so they stay exact.
+
+    A large `b` of another type is converted some columns at a time, never as a whole.
+    """
     if not (np.issubdtype(a.dtype, np.integer) and np.issubdtype(b.dtype, np.integer)):
-        return a @ b
+        if a.dtype == b.dtype or b.ndim != 2 or b.size <= PIECE:
+            return a @ b
+        wide, step = np.result_type(a, b), max(1, PIECE // len(b))
+        return np.concatenate([a @ b[:, n : n + step].astype(wide) for n in range(0, b.shape[1], step)], axis=-1)
     if _peak(a) * _peak(b) * a.shape[-1] < 2**53:
         return (a.astype(np.float64) @ b.astype(np.float64)).astype(np.int64)
     return a.astype(np.int64) @ b.astype(np.int64)
