@@ -8,6 +8,8 @@ from sim.config import Hertz, Spec
 
 Count = Annotated[int, Field(ge=1, le=1 << 20)]
 Bits = Annotated[int, Field(ge=1, le=16)]
+Padding = Annotated[int, Field(ge=1, le=1 << 12)]
+"""Wider than any stream: a layer padded to more is mostly padding, and takes minutes."""
 
 
 class Fold(Spec):
@@ -69,9 +71,9 @@ class FinnSpec(Spec):
     activation_bits: Bits | None = None
     input_bits: Bits | None = None
     """Precision of networks of shapes; trained networks bring their own."""
-    pad_inputs: Count = 1
+    pad_inputs: Padding = 1
     """Columns of a fully connected first layer are padded to a multiple of this."""
-    pad_outputs: Count = 1
+    pad_outputs: Padding = 1
     """Rows of the last layer are padded to a multiple of this."""
     dma_bits: Literal[8, 16, 32, 64, 128, 256, 512] = 64
     pipes: Pipes = Pipes()
