@@ -14,7 +14,7 @@ import numpy as np
 
 from archs.eie import capacity, datapath, flow, model, oracle
 from archs.eie import needs as least
-from archs.eie.program import EXACT, Matrix, Scales, calibrate, encode, fixed, given, integers, lowered
+from archs.eie.program import EXACT, Matrix, Scales, calibrate, encode, fixed, given, integers, lowered, measured
 from archs.eie.spec import EieSpec
 from sim.energy import EnergyTable
 from sim.errors import InputError
@@ -260,8 +260,8 @@ def _walk(
     for layer in network.layers:
         source = layer.inputs[0]
         if isinstance(layer.op, Linear):
-            scale, instead = scales[layer.name], given(network, inputs, layer.name)
-            if instead is not None and instead.dtype.kind not in "iu":
+            scale, instead = scales[layer.name], measured(network, inputs, layer.name)
+            if instead is not None:
                 x = integers(instead)
             elif source in whole and whole[source][1] == scale.activation:
                 x = whole[source][0]

@@ -153,6 +153,12 @@ def given(network: Network, inputs: Mapping[str, Array], name: str) -> Array | N
     return array if array is not None and array.shape[1:] == network.sources(name)[0] else None
 
 
+def measured(network: Network, inputs: Mapping[str, Array], name: str) -> Array | None:
+    """Those that are real numbers: they stand for what the layers before put out. Integers are a machine's own."""
+    array = given(network, inputs, name)
+    return None if array is None or array.dtype.kind in "iu" else array
+
+
 def integers(array: Array) -> Array:
     """Activations as the 16-bit integers that a machine meets; those that are integers already are its own."""
     return array if array.dtype.kind in "iu" else fixed(array, _fraction(array, MOST))[0]
@@ -176,8 +182,8 @@ def calibrate(
         if isinstance(layer.op, Linear):
             sparse = shared[layer.name][0]
             bias = layer.array("bias").astype(np.float64) if "bias" in layer.params else np.zeros(0)
-            x = given(network, inputs, layer.name)
-            if x is None or x.dtype.kind in "iu":
+            x = measured(network, inputs, layer.name)
+            if x is None:
                 x, activation = sources[0], results.get(layer.inputs[0], _fraction(sources[0], MOST))
             else:
                 activation = _fraction(x, MOST)
